@@ -1,0 +1,32 @@
+"""The root of the exception tree and the errors of reading recordings; knows nothing of models or networks.
+
+RoboDialogError
+├── RecordingError            a recording cannot be read as it should be
+│   ├── UnreadableError       broken, truncated or hostile file
+│   └── LayoutError           no layout fits, or a layout file is wrong
+└── PoolError                 a frame pool is damaged or does not fit what is asked
+
+Each message names the file, the key and the value, and says what to do.
+"""
+
+from __future__ import annotations
+
+
+class RoboDialogError(Exception):
+    """Anything that robo-dialog raises on purpose."""
+
+
+class RecordingError(RoboDialogError):
+    """A recording cannot be read as it should be."""
+
+
+class UnreadableError(RecordingError):
+    """The file is broken, truncated, hostile or holds no images."""
+
+
+class LayoutError(RecordingError):
+    """No layout fits the recording, or a layout description is wrong."""
+
+
+class PoolError(RoboDialogError):
+    """A frame pool is damaged, or does not fit what is asked of it."""

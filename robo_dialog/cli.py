@@ -1,0 +1,110 @@
+"""The `robo-dialog` program: finds the named command, parses its dataclass, runs it, maps errors to exit codes.
+
+It knows no command by itself: commands are entry points in the group `robo_dialog.commands`, so that `--help`
+imports nothing heavy and every package above this one may add its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from robo_dialog.errors import EXIT_CODES, ConfigError, RoboDialogError
+
+SUMMARIES: dict[str, str] = {
+    "inspect": "show what is recognised in recordings: layout, cameras, instructions, labels, warnings",
+    "ingest": "read final frames of recordings into a frame pool",
+    "simulate": "make labelled episodes with the MuJoCo tabletop",
+    "pretrain": "train the embedded model `tiny` from scratch",
+    "export": "write a detector bundle (ONNX) from a model",
+    "detect": "verdict on image files, without a server",
+    "serve": "serve verdicts over gRPC",
+    "demo": "episodes, ingest, server and verdicts in one go, with an HTML page",
+}
+
+
+class Command(Protocol):
+    """A dataclass whose fields are the options and whose `run` does the work.
+
+    `run` returns the process's exit code (0 = done) and raises `RoboDialogError` on bad input.
+    """
+
+    def run(self) -> int:
+        """Execute the command."""
+        ...
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the `robo-dialog` script; always exits."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        sys.exit(_dispatch(arguments))
+    except RoboDialogError as error:
+        print(f"robo-dialog: {error}", file=sys.stderr)
+        sys.exit(EXIT_CODES.get(type(error), 1))
+    except KeyboardInterrupt:
+        print("robo-dialog: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands = {point.name: point for point in entry_points(group="robo_dialog.commands")}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(commands))
+        return 0
+    if arguments[0] == "--version":
+        print(f"robo-dialog {version('robo-dialog')}")
+        return 0
+    name = arguments[0]
+    if name not in commands:
+        close = difflib.get_close_matches(name, commands, n=1)
+        hint = f"; did you mean `{close[0]}`?" if close else "; `robo-dialog --help` lists the commands"
+        raise ConfigError(f"no command `{name}`{hint}")
+    return _parse(_load(commands[name]), name, arguments[1:]).run()
+
+
+def _usage(commands: dict[str, EntryPoint]) -> str:
+    ordered = sorted(commands, key=lambda name: list(SUMMARIES).index(name) if name in SUMMARIES else 99)
+    lines = [f"  {name:<10} {SUMMARIES.get(name, '')}" for name in ordered]
+    return "\n".join(
+        ["usage: robo-dialog COMMAND [OPTIONS]", "", *lines, "", "`robo-dialog COMMAND --help` shows the options."]
+    )
+
+
+def _load(point: EntryPoint) -> type[Command]:
+    try:
+        command: type[Command] = point.load()
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"`{point.name}` needs the package `{error.name}`, which is not installed; "
+            f"install an extra that has it, for example: pip install 'robo-dialog[train,sim]'"
+        ) from error
+    return command
+
+
+def _parse(command: type[Command], name: str, arguments: list[str]) -> Command:
+    try:
+        import tyro
+    except ModuleNotFoundError as error:
+        raise ConfigError("the command line needs tyro; install it with: pip install 'robo-dialog[cli]'") from error
+    default, rest = _take_config(command, arguments)
+    extra: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(command, prog=f"robo-dialog {name}", args=rest, **extra)
+
+
+def _take_config(command: type[Command], arguments: list[str]) -> tuple[Command | None, list[str]]:
+    """Split `--config FILE` off; the file's keys become the defaults that other options override."""
+    if "--config" not in arguments:
+        return None, arguments
+    at = arguments.index("--config")
+    if at + 1 >= len(arguments):
+        raise ConfigError("--config needs a file name, for example: --config nightly.yaml")
+    path = Path(arguments[at + 1])
+    from robo_dialog.config import from_yaml
+
+    return from_yaml(command, path), arguments[:at] + arguments[at + 2 :]
