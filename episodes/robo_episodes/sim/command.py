@@ -1,0 +1,94 @@
+"""`robo-dialog simulate`: labelled episodes from the MuJoCo tabletop, as a robomimic HDF5 file."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from robo_episodes.errors import RoboDialogError
+
+
+@dataclass(frozen=True)
+class Simulate:
+    """Make labelled episodes with the MuJoCo tabletop: robomimic HDF5, success from the simulator's state.
+
+    Running the same command again goes on where it was interrupted; a finished file is left as it is.
+    """
+
+    out: Path
+    """HDF5 file to write."""
+    domain: Literal["source", "target", "far"] = "source"
+    """How the world looks: `source` (broad), `target` (another lab), `far` (further away)."""
+    episodes: int = 60
+    """How many episodes the file shall hold."""
+    seed: int = 0
+    """Episodes are a pure function of domain, split, seed and index."""
+    split: Literal["train", "evaluation"] = "evaluation"
+    """Streams of random numbers that never overlap; models are trained on `train` only."""
+    json: bool = False
+    """Print one JSON object on stdout instead of a table."""
+
+    def run(self) -> int:
+        """Write the file; returns 0."""
+        if self.episodes < 1:
+            raise RoboDialogError(f"--episodes is {self.episodes}; ask for at least 1")
+        try:
+            import mujoco  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise RoboDialogError(
+                "simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'"
+            ) from error
+        summary = self._write()
+        if self.json:
+            print(jsonlib.dumps(summary))
+        else:
+            _print(summary)
+        return 0
+
+    def _write(self) -> dict[str, object]:
+        from rich.console import Console
+        from rich.progress import track
+
+        from robo_episodes.sim.domains import DOMAINS
+        from robo_episodes.sim.episode import simulate
+        from robo_episodes.sim.record import append, finished, open_recording
+        from robo_episodes.sim.render import Camera
+        from robo_episodes.sim.world import World
+
+        part = self.out.with_name(self.out.name + ".part")
+        source = self.out if self.out.exists() else part
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        world, labels = World(), []
+        camera = Camera(world)
+        with _opened(open_recording, source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
+            for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
+                if not finished(file, index):
+                    episode = simulate(world, camera, DOMAINS[self.domain], self.split, self.seed, index)
+                    append(file, index, episode, self.domain)
+                labels.append(bool(file[f"data/demo_{index}"].attrs["success"]))
+        if source is part:
+            part.replace(self.out)
+        return {
+            "out": str(self.out),
+            "domain": self.domain,
+            "episodes": self.episodes,
+            "labels": {"success": sum(labels), "failure": len(labels) - sum(labels)},
+        }
+
+
+def _opened(opener, path: Path, env_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Open `path` and refuse a file that some other recipe wrote."""
+    try:
+        file = opener(path, env_name)
+    except OSError as error:
+        raise RoboDialogError(f"{path}: cannot be continued ({error}); delete it or choose another --out") from error
+    return file
+
+
+def _print(summary: dict[str, object]) -> None:
+    from rich.console import Console
+
+    labels = summary["labels"]
+    Console().print(f"[bold]{summary['out']}[/]: {summary['episodes']} episodes of `{summary['domain']}`, {labels}")

@@ -1,0 +1,80 @@
+"""One simulated episode, a pure function of (domain, split, seed, index): scene, look, attempt and frames."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
+from robo_episodes.sim.domains import Domain, Look, sample_look
+from robo_episodes.sim.policy import Attempt, plan, sample_goal
+from robo_episodes.sim.render import CAMERAS, Camera, Image
+from robo_episodes.sim.rollout import Moment, moments
+from robo_episodes.sim.scene import Scene, sample_scene
+from robo_episodes.sim.state import FAMILIES, State
+
+Split = Literal["train", "evaluation"]
+
+FRAME_EVERY = 14
+"""Control steps (48 ms each) between recorded frames."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is drawn before anything moves."""
+
+    scene: Scene
+    attempt: Attempt
+    look: Look
+
+
+@dataclass(frozen=True)
+class SimulatedEpisode:
+    """A finished attempt: T+1 moments and, for each camera, T+1 RGB frames (SIZE, SIZE, 3)."""
+
+    start: Start
+    moments: Sequence[Moment]
+    frames: Mapping[str, Sequence[Image]]
+
+    @property
+    def final(self) -> State:
+        """Facts at the end."""
+        return self.moments[-1].state
+
+    @property
+    def success(self) -> bool:
+        """Whether the instruction is fulfilled at the end, by the simulator's state."""
+        return self.start.attempt.goal.reached(self.final)
+
+
+def generator(domain: str, split: Split, seed: int, index: int) -> np.random.Generator:
+    """The random stream of one episode; splits and domains never share one."""
+    key = zlib.crc32(f"{domain}/{split}".encode())
+    return np.random.default_rng(np.random.SeedSequence([key, seed, index]))
+
+
+def draw(domain: Domain, rng: np.random.Generator, index: int) -> Start:
+    """Scene, attempt and look of episode `index`; instruction families take turns where the scene allows."""
+    family = FAMILIES[index % len(FAMILIES)]
+    scene = sample_scene(rng, on_plate=0.7 if family == "push" else 0.2)
+    goal = sample_goal(scene, rng, family)
+    return Start(scene, plan(scene, goal, rng), sample_look(domain, rng))
+
+
+def simulate(world: World, camera: Camera, domain: Domain, split: Split, seed: int, index: int) -> SimulatedEpisode:
+    """Run and film one episode with every camera."""
+    rng = generator(domain.name, split, seed, index)
+    start = draw(domain, rng, index)
+    world.reset(start.scene)
+    camera.dress(start.look)
+    seen: list[Moment] = []
+    frames: dict[str, list[Image]] = {name: [] for name in CAMERAS}
+    for moment in moments(world, start.attempt, every=FRAME_EVERY):
+        seen.append(moment)
+        for name in CAMERAS:
+            frames[name].append(camera.shoot(name, start.look, rng))
+    return SimulatedEpisode(start, seen, frames)
