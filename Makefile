@@ -1,0 +1,46 @@
+# Every target sets up what it needs: on a fresh machine `make demo` or `make test` is the only command.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+ifeq ($(shell uname -s),Linux)
+# Rendering needs no screen. Set another value (osmesa, glfw) where EGL does not work.
+export MUJOCO_GL ?= egl
+# Training steps free and ask again for the same hundreds of megabytes; without these two, glibc gives them back to the
+# kernel each time, and about half of a step is spent on page faults.
+export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
+export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
+endif
+
+STAMP := .venv/.setup-stamp
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## create .venv with pinned packages, or say what the machine lacks
+
+demo: $(STAMP) ## simulate episodes, ask the real server about them, write runs/demo/index.html
+	robo-dialog demo $(DEMO_ARGS)
+
+test: $(STAMP) ## run every test
+	pytest $(TEST_ARGS)
+
+check: $(STAMP) ## style, types, network contract, generated code, import order, README
+	ruff check .
+	ruff format --check .
+	mypy
+	buf lint protos
+	pytest tests/test_repo_*.py tests/test_protos_*.py
+
+format: $(STAMP) ## let ruff mend style
+	ruff check --fix .
+	ruff format .
+
+clean: ## remove .venv and caches; recordings, pools and runs stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+$(STAMP): pyproject.toml constraints.txt deploy/setup.sh
+	@deploy/setup.sh
+
+.PHONY: help setup demo test check format clean
