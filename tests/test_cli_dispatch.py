@@ -1,0 +1,168 @@
+"""The `robo-dialog` program itself, with small commands made here: names, configuration files, exit codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from robo_dialog import cli
+from robo_dialog.errors import EXIT_CODES, ConfigError, RequestError, RoboDialogError
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Nested options."""
+
+    rate: float = 0.5
+    """A rate."""
+
+
+@dataclass(frozen=True)
+class Greet:
+    """Print what it was given."""
+
+    name: str
+    """Who is greeted; has no default."""
+    times: int = 1
+    """How often."""
+    out: Path = Path("greeting")
+    """A path."""
+    words: tuple[str, ...] = ("hello",)
+    """Several words."""
+    inner: Inner = field(default_factory=Inner)
+    """Nested options."""
+
+    def run(self) -> int:
+        """Print the options."""
+        print(self.name, self.times, self.out, *self.words, self.inner.rate)
+        return 0
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Raise the error with the given name."""
+
+    error: str
+
+    def run(self) -> int:
+        """Raise."""
+        kind = next(kind for kind in EXIT_CODES if kind.__name__ == self.error)
+        raise kind("frames[0]", "is broken") if kind is RequestError else kind("episode.hdf5: is broken")
+
+
+@pytest.fixture(autouse=True)
+def _commands(monkeypatch):
+    points = [
+        EntryPoint("greet", "test_cli_dispatch:Greet", "robo_dialog.commands"),
+        EntryPoint("fail", "test_cli_dispatch:Fail", "robo_dialog.commands"),
+        EntryPoint("absent", "no_such_package.module:Command", "robo_dialog.commands"),
+    ]
+    monkeypatch.setattr(cli, "entry_points", lambda group: points)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    return ended.value.code or 0
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "options.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_no_argument_lists_the_commands(capsys):
+    assert run() == 0
+    assert {"greet", "fail", "absent"} <= set(capsys.readouterr().out.split())
+
+
+def test_unknown_command_names_the_nearest_one(capsys):
+    assert run("gret") == 2
+    out, err = capsys.readouterr()
+    assert "did you mean `greet`?" in err
+    assert not out
+
+
+def test_command_of_an_extra_that_is_not_installed_names_the_extra(capsys):
+    assert run("absent") == 2
+    assert "pip install" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", EXIT_CODES, ids=lambda kind: kind.__name__)
+def test_each_error_ends_with_its_exit_code_and_one_line(kind, capsys):
+    assert run("fail", "--error", kind.__name__) == EXIT_CODES[kind]
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert err.startswith("robo-dialog: ")
+    assert "is broken" in err
+    assert not out
+
+
+def test_every_error_class_has_an_exit_code():
+    classes, queue = set(), [RoboDialogError]
+    while queue:
+        for kind in queue.pop().__subclasses__():
+            if kind.__module__.startswith("robo_"):
+                classes.add(kind)
+                queue.append(kind)
+    assert ConfigError in classes
+    assert classes <= set(EXIT_CODES)
+
+
+def test_config_file_gives_defaults_that_options_override(tmp_path, capsys):
+    path = write(tmp_path, "name: robot\ntimes: 3\nout: runs/x\nwords: [good, morning]\ninner:\n  rate: 0.25\n")
+    assert run("greet", "--config", path) == 0
+    assert capsys.readouterr().out == "robot 3 runs/x good morning 0.25\n"
+    assert run("greet", "--config", path, "--times", "7", "--inner.rate", "1.5") == 0
+    assert capsys.readouterr().out == "robot 7 runs/x good morning 1.5\n"
+
+
+def test_option_without_default_stays_required_with_a_config_file(tmp_path, capsys):
+    assert run("greet", "--config", write(tmp_path, "times: 2\n")) == 2
+    assert "--name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nmae: robot\n", "did you mean `name`?"),
+        ("inner:\n  rte: 1\n", "did you mean `rate`?"),
+        ("zzz: 1\n", "known: "),
+        ("- a\n- b\n", "expected `option: value` lines"),
+        ("name: [unclosed\n", "not valid YAML"),
+    ],
+)
+def test_wrong_config_file_is_refused_with_its_name_and_the_remedy(tmp_path, capsys, text, complaint):
+    path = write(tmp_path, text)
+    assert run("greet", "--config", path) == 2
+    err = capsys.readouterr().err
+    assert path in err
+    assert complaint in err
+
+
+def test_missing_config_file_is_refused(tmp_path, capsys):
+    assert run("greet", "--config", str(tmp_path / "none.yaml")) == 2
+    assert "none.yaml" in capsys.readouterr().err
+    assert run("greet", "--config") == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["name: robot\ntimes: many\n", "name: robot\ninner: 3\n", "name: robot\nwords: hello\n"]
+)
+def test_value_of_the_wrong_type_in_a_config_file_is_refused(tmp_path, capsys, text):
+    path = write(tmp_path, text)
+    assert run("greet", "--config", path) == 2
+    assert "options.yaml" in capsys.readouterr().err
+
+
+def test_interrupt_ends_with_130_and_no_traceback(monkeypatch, capsys):
+    def interrupt(self: Greet) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Greet, "run", interrupt)
+    assert run("greet", "--name", "robot") == 130
+    assert "run the same command again" in capsys.readouterr().err
