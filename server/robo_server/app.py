@@ -1,0 +1,158 @@
+"""One server from the first bind to the last answer: listen, load, be ready, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as aio_health
+from grpc_reflection.v1alpha import reflection
+
+from robo_dialog.errors import ConfigError
+from robo_dialog.v1.success_detector_pb2_grpc import add_SuccessDetectorServiceServicer_to_server
+from robo_server.interceptor import Guard, OpenCalls
+from robo_server.logs import event
+from robo_server.model import Model, ModelInfo
+from robo_server.pipeline import Pipeline
+from robo_server.service import SuccessDetector
+from robo_server.settings import MIB, SERVICE, Settings
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """A listening server. Call `listen`, `load`, `drain` in this order, in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._calls = OpenCalls()
+        self._pipeline = Pipeline(settings.max_in_flight)
+        self._health = aio_health.HealthServicer()
+        self._server = grpc.aio.server(interceptors=(Guard(self._calls),), options=_options(settings))
+        service = SuccessDetector(self._pipeline, deadline_s=settings.deadline_s, stopping=self._stopping)
+        add_SuccessDetectorServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.is_loopback:
+            names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def listen(self) -> str:
+        """Bind and start: live, but not ready. Returns `host:port` with the port that was taken.
+
+        Raises:
+            ConfigError: the address cannot be bound, for example because another server has it.
+        """
+        wanted = self._settings.address(self._settings.port)
+        try:
+            port = self._server.add_insecure_port(wanted)
+        except RuntimeError as error:
+            raise ConfigError(_why_not_bound(self._settings)) from error
+        await self._health.set(SERVICE, NOT_SERVING)
+        await self._server.start()
+        return self._settings.address(port)
+
+    async def load(self, loader: Callable[[], Model]) -> ModelInfo:
+        """Load and warm up the model in its own thread, then be ready.
+
+        Raises:
+            RoboDialogError: the model cannot be loaded; the server then stays live and not ready.
+        """
+        info = await self._pipeline.load(loader)
+        await self._health.set(SERVICE, SERVING)  # without effect once draining has begun
+        return info
+
+    async def drain(self) -> bool:
+        """Refuse new calls, let the open ones end within the grace, cancel what is left.
+
+        Returns whether every thread has come to rest; if not, only ending the process stops the last of them.
+        """
+        await self._health.enter_graceful_shutdown()
+        self._stopping.set()
+        stopped = asyncio.ensure_future(self._server.stop(self._settings.grace_s))
+        idle = asyncio.ensure_future(self._calls.wait_for_none())
+        # Health watchers keep their streams open for ever; the grace is for verdicts, so it ends with the last one.
+        await asyncio.wait((stopped, idle), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(None)
+        await stopped
+        return self._pipeline.close()
+
+
+async def run(settings: Settings, loader: Callable[[], Model], announce: Callable[[str, ModelInfo], None]) -> bool:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    `announce` is called once with the address and the model when the server is ready. Returns whether every thread
+    has come to rest.
+
+    Raises:
+        RoboDialogError: the address cannot be bound or the model cannot be loaded.
+    """
+    stop = _stop_on_signals()
+    server = Server(settings)
+    address = await server.listen()
+    event("listening", address=address)
+    loading = asyncio.ensure_future(server.load(loader))
+    signalled = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((loading, signalled), return_when=asyncio.FIRST_COMPLETED)
+        if not signalled.done():
+            announce(address, loading.result())
+            await signalled
+    finally:
+        event("draining", grace_s=settings.grace_s)
+        is_at_rest = await server.drain()
+        event("stopped")
+    return is_at_rest
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            event("killed", signal=number.name)
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # the default lets a second server take half of the connections in silence
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", MIB),
+        ("grpc.max_concurrent_streams", 1024),
+        ("grpc.max_connection_age_ms", 30 * 60 * 1000),  # spreads clients over servers again; open calls go on
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients may ping three times as often as we do
+    ]
+
+
+def _why_not_bound(settings: Settings) -> str:
+    """Bind once more by hand: gRPC tells the reason only in its own log."""
+    wanted = settings.address(settings.port)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return (
+                f"--port {settings.port}: another program listens on {wanted}; stop it or give --port 0 (any free one)"
+            )
+        return f"--host {settings.host} --port {settings.port}: cannot listen there ({error.strerror}); give another"
+    return f"--host {settings.host} --port {settings.port}: cannot listen there; give another"

@@ -1,0 +1,84 @@
+"""`robo-dialog serve`: options, the ready line and the exit code; the work is in `robo_server.app`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from robo_server.model import ModelInfo
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Serve verdicts over gRPC until SIGTERM or Ctrl-C.
+
+    Log lines (JSON, one a line) go to stderr; the line `ready` tells the address and the digest of the model.
+    """
+
+    bundle: Path | None = None
+    """Folder of the detector bundle; the embedded model `tiny` when left out."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 50051
+    """TCP port; 0 takes any free one, told by the line `ready`."""
+    grace: float = 10.0
+    """Seconds that requests in work get to finish after the first signal to stop; a second signal stops at once."""
+    deadline: float = 10.0
+    """Longest time for one request in seconds; a client's shorter deadline holds."""
+    max_in_flight: int = 32
+    """Requests in work at once, waiting ones included. More are refused, so that none waits too long."""
+    threads: int | None = None
+    """Threads that one run of the model uses; ONNX Runtime chooses when left out."""
+    insecure_allow_remote: bool = False
+    """Let `--host` be reachable from other machines although nothing is encrypted or authenticated."""
+    json: bool = False
+    """Print one JSON object on stdout when ready: address, port, pid, model name and digest."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of log lines. `warning` silences the line of every call, and the line `ready` too."""
+
+    def run(self) -> int:
+        """Serve; returns 0 after a drained stop."""
+        from robo_dialog.models import embedded_bundle
+        from robo_server.app import run
+        from robo_server.logs import log_to_stderr
+        from robo_server.model import load_model
+        from robo_server.settings import Settings
+
+        settings = Settings(
+            host=self.host,
+            port=self.port,
+            allow_remote=self.insecure_allow_remote,
+            grace_s=self.grace,
+            deadline_s=self.deadline,
+            max_in_flight=self.max_in_flight,
+        )
+        bundle = self.bundle or embedded_bundle()
+        log_to_stderr(self.log_level)
+        is_at_rest = asyncio.run(run(settings, lambda: load_model(bundle, self.threads), self._announce))
+        if not is_at_rest:
+            _end_process()
+        return 0
+
+    def _announce(self, address: str, model: ModelInfo) -> None:
+        from robo_server.logs import event
+
+        port = int(address.rpartition(":")[2])
+        event("ready", address=address, model=model.name, digest=model.digest)
+        if self.json:
+            ready = {"address": address, "port": port, "pid": os.getpid(), "model": model.name, "digest": model.digest}
+            print(json.dumps(ready), flush=True)
+
+
+def _end_process() -> None:
+    """End at once: the grace is over and a thread is still in the model, which nothing can interrupt."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,125 @@
+"""Between gRPC and the service: malformed messages, errors, log lines and the count of open calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc.aio import ServicerContext as Context
+from grpc_status import rpc_status
+
+from robo_dialog.errors import RequestError
+from robo_server.calls import Call, settle
+from robo_server.problems import Problem
+from robo_server.settings import SERVICE
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class _Malformed:
+    """Stands for a message that is no protobuf: an exception in a deserializer would reach the client as it is."""
+
+
+class OpenCalls:
+    """Counts the calls of the service that have not ended, including the sending of their answers."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, context: Context) -> None:
+        """Count the call of `context` until it ends."""
+        self._count += 1
+        self._idle.clear()
+        context.add_done_callback(self._remove)
+
+    async def wait_for_none(self) -> None:
+        """Wait until no call is open."""
+        await self._idle.wait()
+
+    def _remove(self, _: Context) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._idle.set()
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Wraps every method of the service; health and reflection pass by."""
+
+    def __init__(self, calls: OpenCalls) -> None:
+        self._calls = calls
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """The handler of the method, guarded."""
+        handler = await continuation(details)
+        service, _, method = details.method.lstrip("/").partition("/")
+        if handler is None or service != SERVICE:
+            return handler
+        if handler.response_streaming:
+            make, guarded = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, method)
+        else:
+            make, guarded = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, method)
+        return make(guarded, _tolerant(handler.request_deserializer), handler.response_serializer)
+
+    def _unary(
+        self, behaviour: Callable[[Q, Context], Awaitable[A]], method: str
+    ) -> Callable[[Q | _Malformed, Context], Awaitable[A | None]]:
+        async def work(request: Q | _Malformed, context: Context) -> A:
+            return await behaviour(_require_well_formed(request), context)
+
+        async def answer(request: Q | _Malformed, context: Context) -> A | None:
+            self._calls.add(context)
+            return await _finish(await settle(Call(method), work(request, context)), context)
+
+        return answer
+
+    def _stream(
+        self, behaviour: Callable[[AsyncIterator[Q], Context], AsyncIterator[A]], method: str
+    ) -> Callable[[AsyncIterator[Q | _Malformed], Context], Awaitable[None]]:
+        async def work(requests: AsyncIterator[Q | _Malformed], context: Context) -> None:
+            async for answer in behaviour(_well_formed(requests), context):
+                await context.write(answer)
+
+        async def answer(requests: AsyncIterator[Q | _Malformed], context: Context) -> None:
+            self._calls.add(context)
+            await _finish(await settle(Call(method), work(requests, context)), context)
+
+        return answer
+
+
+async def _finish(outcome: A | Problem, context: Context) -> A | None:
+    """The answer to send; a problem ends the call with its status instead."""
+    if isinstance(outcome, Problem):
+        await context.abort_with_status(rpc_status.to_status(outcome.to_status()))
+        return None
+    return outcome
+
+
+def _tolerant(deserialize: Callable[[bytes], Q]) -> Callable[[bytes], Q | _Malformed]:
+    def tolerant(data: bytes) -> Q | _Malformed:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Malformed()
+
+    return tolerant
+
+
+async def _well_formed(requests: AsyncIterator[Q | _Malformed]) -> AsyncIterator[Q]:
+    async for request in requests:
+        yield _require_well_formed(request)
+
+
+def _require_well_formed(request: Q | _Malformed) -> Q:
+    if isinstance(request, _Malformed):
+        raise RequestError("request", "is not a valid protobuf message of this method")
+    return request

@@ -1,0 +1,86 @@
+"""Errors of the server, and the one table that gives each error its gRPC status.
+
+Only fixed texts reach a client: an error that is not in the table becomes INTERNAL with the request id, under
+which the server's log has the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, RequestInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from robo_dialog.errors import RequestError, RoboDialogError
+
+
+class OverloadedError(RoboDialogError):
+    """As many requests are in work as the server takes; `retry_after_s` is when a place should be free."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("the server is at its limit of requests in work; try again later")
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineError(RoboDialogError):
+    """The time for a request is over, by the client's deadline or by the server's own."""
+
+
+class NotServingError(RoboDialogError):
+    """The model is not ready yet, or the server is stopping."""
+
+
+STATUS_CODES: tuple[tuple[type[RoboDialogError], grpc.StatusCode], ...] = (
+    (RequestError, grpc.StatusCode.INVALID_ARGUMENT),
+    (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (NotServingError, grpc.StatusCode.UNAVAILABLE),
+)
+"""The table. Every other exception is INTERNAL."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request has no answer, in words that are safe to send."""
+
+    code: grpc.StatusCode
+    message: str
+    request_id: str
+    field: str = ""
+    """Path of the offending field of the request; empty when no field is at fault."""
+    reason: str = ""
+    """What is wrong with `field`."""
+    retry_after_s: float | None = None
+    """When to try again, in seconds; None when that is of no use."""
+
+    @property
+    def number(self) -> int:
+        """The status code as a number of google.rpc.Code."""
+        number: int = self.code.value[0]
+        return number
+
+    def to_status(self) -> Status:
+        """The same as google.rpc.Status with its details."""
+        status = Status(code=self.number, message=self.message)
+        status.details.add().Pack(RequestInfo(request_id=self.request_id))
+        if self.field:
+            violation = BadRequest.FieldViolation(field=self.field, description=self.reason)
+            status.details.add().Pack(BadRequest(field_violations=[violation]))
+        if self.retry_after_s is not None:
+            delay = Duration()
+            delay.FromMilliseconds(round(self.retry_after_s * 1000))
+            status.details.add().Pack(RetryInfo(retry_delay=delay))
+        return status
+
+
+def explain(error: Exception, request_id: str) -> Problem:
+    """Find the status of `error`; an error that the table does not know tells the client nothing but `request_id`."""
+    code = next((code for kind, code in STATUS_CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    if code is grpc.StatusCode.INTERNAL:
+        return Problem(code, f"internal error; the server's log has it under request id {request_id}", request_id)
+    if isinstance(error, RequestError):
+        return Problem(code, str(error), request_id, field=error.field, reason=error.reason)
+    retry_after_s = error.retry_after_s if isinstance(error, OverloadedError) else None
+    return Problem(code, str(error), request_id, retry_after_s=retry_after_s)

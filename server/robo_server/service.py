@@ -1,0 +1,85 @@
+"""SuccessDetectorService: a request to the pipeline, a verdict to a response; errors are left to the interceptor."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from grpc.aio import ServicerContext as Context
+
+from robo_dialog.v1 import success_detector_pb2 as pb
+from robo_dialog.v1.success_detector_pb2_grpc import SuccessDetectorServiceServicer
+from robo_server.calls import CURRENT, Call, settle
+from robo_server.pipeline import Pipeline
+from robo_server.problems import DeadlineError, NotServingError, Problem
+from robo_server.translate import failure_of, model_of, question_of, request_id_of, response_of
+
+T = TypeVar("T")
+
+
+class SuccessDetector(SuccessDetectorServiceServicer):
+    """Answers the three methods of the contract.
+
+    `deadline_s` bounds one request, in seconds; `stopping` ends the streams.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, deadline_s: float, stopping: asyncio.Event) -> None:
+        self._pipeline = pipeline
+        self._deadline_s = deadline_s
+        self._stopping = stopping
+
+    async def IsSuccess(self, request: pb.IsSuccessRequest, context: Context) -> pb.IsSuccessResponse:  # noqa: N802
+        """Give the verdict on one request."""
+        return await self._answer(request, context.time_remaining())
+
+    async def StreamIsSuccess(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.StreamIsSuccessRequest], context: Context
+    ) -> AsyncIterator[pb.StreamIsSuccessResponse]:
+        """Give the verdicts on the requests of a stream, one after the other."""
+        while (message := await self._next(request_iterator)) is not None:
+            call = Call("StreamIsSuccess/message")
+            outcome = await settle(call, self._answer(message.request, context.time_remaining()))
+            if isinstance(outcome, Problem):
+                yield failure_of(outcome)
+            else:
+                yield pb.StreamIsSuccessResponse(response=outcome)
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: N802
+        """Describe the model."""
+        return model_of(self._pipeline.info)
+
+    async def _answer(self, request: pb.IsSuccessRequest, remaining_s: float | None) -> pb.IsSuccessResponse:
+        arrived = time.monotonic()
+        call = CURRENT.get()
+        call.frames, call.size_bytes = len(request.frames), request.ByteSize()
+        call.request_id = request_id_of(request, default=call.request_id)
+        question = question_of(request)
+        limit_s = self._deadline_s if remaining_s is None else min(self._deadline_s, remaining_s)
+        try:
+            async with asyncio.timeout(limit_s) as timer:
+                judged = await self._pipeline.judge(question)
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise DeadlineError("the verdict was not ready within the deadline") from error
+        cameras = [frame.camera for frame in request.frames]
+        return response_of(judged, cameras, call.request_id, time.monotonic() - arrived)
+
+    async def _next(self, requests: AsyncIterator[T]) -> T | None:
+        """The next message, None when the client has sent its last.
+
+        Raises:
+            NotServingError: the server stops.
+        """
+        message = asyncio.ensure_future(anext(requests, None))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((message, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not message.done():
+                raise NotServingError("the server is stopping; connect again")
+            return message.result()
+        finally:
+            message.cancel()
+            stop.cancel()

@@ -1,0 +1,64 @@
+"""The limits and addresses of one server; knows nothing of models."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from robo_dialog.errors import ConfigError
+
+MIB = 1024 * 1024
+SERVICE = "robo_dialog.v1.SuccessDetectorService"
+"""Full name of the service, also the name under which its readiness stands in grpc.health.v1."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server listens and when it refuses.
+
+    Raises:
+        ConfigError: a value is out of range, or `host` is open to the network without `allow_remote`.
+    """
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 50051
+    """TCP port; 0 takes any free one."""
+    allow_remote: bool = False
+    """Whether `host` may be reachable from other machines although nothing is encrypted or authenticated."""
+    grace_s: float = 10.0
+    """Seconds that requests in work get to finish after a signal to stop."""
+    deadline_s: float = 10.0
+    """Longest time for one request, in seconds; a shorter deadline of the client holds."""
+    max_in_flight: int = 32
+    """Requests in work at once, waiting ones included; more are refused with RESOURCE_EXHAUSTED."""
+    max_message_bytes: int = 8 * MIB
+    """Largest request; larger ones are refused with RESOURCE_EXHAUSTED before they are read."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, "--port", self.port, "a number from 0 (any free port) to 65535")
+        _require(self.grace_s >= 0, "--grace", self.grace_s, "0 or more seconds")
+        _require(self.deadline_s > 0, "--deadline", self.deadline_s, "more than 0 seconds")
+        _require(self.max_in_flight >= 1, "--max-in-flight", self.max_in_flight, "1 or more requests")
+        if not (self.is_loopback or self.allow_remote):
+            raise ConfigError(
+                f"--host {self.host} can be reached from other machines, and this release has neither TLS nor "
+                "authentication; stay on 127.0.0.1 behind a proxy that has them, or add --insecure-allow-remote"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach `host`. Names other than `localhost` count as remote."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def address(self, port: int) -> str:
+        """`host:port` as gRPC writes it, IPv6 hosts in brackets."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
+
+def _require(is_valid: bool, option: str, value: float, expected: str) -> None:
+    if not is_valid:
+        raise ConfigError(f"{option} {value} is out of range; give {expected}")
