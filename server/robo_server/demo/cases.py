@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
-Verdict: TypeAlias = Literal["SUCCESS", "FAILURE", "UNCERTAIN"]
+DomainName: TypeAlias = Literal["source", "target", "far"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,39 @@ class Case:
     frames: tuple[CameraFrame, ...]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the server said of one case."""
+class PoolRow(Protocol):
+    """What is read of one row of a frame pool."""
 
-    case: Case
-    verdict: Verdict
-    probability: float
-    """Calibrated P(success) in [0, 1]."""
-    threshold: float
-    """The probability around which SUCCESS and FAILURE part, in [0, 1]."""
-    latency_ms: float
-    """From sending the request to holding the answer."""
+    @property
+    def image(self) -> bytes: ...
+    @property
+    def episode_id(self) -> str: ...
+    @property
+    def camera(self) -> str: ...
+    @property
+    def steps_from_end(self) -> int: ...
+    @property
+    def instruction(self) -> str | None: ...
+    @property
+    def success(self) -> bool | None: ...
+
+
+def from_pool(domain: str, rows: Iterable[PoolRow]) -> list[Case]:
+    """Group the last frames of each episode; episodes in the order of the pool, frames in the order of their cameras.
+
+    Episodes without instruction or label cannot be judged and are left out.
+    """
+    last: dict[str, list[PoolRow]] = {}
+    for row in rows:
+        if row.steps_from_end == 0 and row.instruction is not None and row.success is not None:
+            last.setdefault(row.episode_id, []).append(row)
+    return [
+        Case(
+            domain=domain,
+            episode_id=episode_id,
+            instruction=str(views[0].instruction),
+            success=bool(views[0].success),
+            frames=tuple(CameraFrame(view.camera, view.image) for view in sorted(views, key=lambda view: view.camera)),
+        )
+        for episode_id, views in last.items()
+    ]

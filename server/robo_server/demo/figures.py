@@ -17,7 +17,7 @@ from robo_dialog.tune.metrics import (
     expected_calibration_error,
     recalls,
 )
-from robo_server.demo.cases import Answer
+from robo_server.demo.asking import Answer
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from robo_server.demo.cases import Answer
+from robo_server.demo.asking import Answer
 from robo_server.demo.figures import DomainFigures, as_json
 
 _PLACE = "__DATA__"

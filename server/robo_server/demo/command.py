@@ -1,0 +1,98 @@
+"""`robo-dialog demo`: simulate, ingest, serve, ask, and show how good the answers were."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from robo_dialog.detect.client import RemoteModel
+    from robo_server.demo.asking import Answer
+    from robo_server.demo.cases import Case
+    from robo_server.demo.figures import DomainFigures
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Ask the real server about episodes that the embedded model was never trained on.
+
+    Simulates episodes with MuJoCo, ingests them like any recording, starts `robo-dialog serve` with the embedded model
+    and asks about each episode over gRPC. Writes `index.html` and `demo.json` to `--out`.
+    """
+
+    episodes: int = 60
+    """How many episodes of each domain."""
+    seed: int = 1
+    """Seed of the episodes; the same seed gives the same episodes."""
+    domains: tuple[Literal["source", "target", "far"], ...] = ("source", "target")
+    """How the world looks: as in training (`source`), in another lab (`target`), further away (`far`)."""
+    out: Path = Path("runs/demo")
+    """Folder for recordings, frame pools, the page and the figures."""
+    json: bool = False
+    """Print one JSON object on stdout instead of tables."""
+
+    def run(self) -> int:
+        """Run the demonstration; returns 0."""
+        from rich.console import Console
+
+        from robo_dialog.errors import ConfigError
+        from robo_dialog.models import embedded_bundle
+        from robo_server.demo.figures import print_tables, summarise
+
+        if self.episodes < 1:
+            raise ConfigError(f"--episodes is {self.episodes}; ask for at least 1")
+        embedded_bundle()  # before minutes of simulation, not after
+        self.out.mkdir(parents=True, exist_ok=True)
+        model, answers = self._ask(self._cases())
+        domains = [
+            summarise(domain, [answer for answer in answers if answer.case.domain == domain]) for domain in self.domains
+        ]
+        result = self._write(model, domains, answers)
+        if self.json:
+            print(jsonlib.dumps(result))
+        else:
+            print_tables(domains, Console().print)
+            print(f"page: {self.out / 'index.html'}\nfigures: {self.out / 'demo.json'}")
+        return 0
+
+    def _cases(self) -> list[Case]:
+        from robo_server.demo.cases import prepare
+
+        return [case for domain in self.domains for case in prepare(domain, self.episodes, self.seed, self.out)]
+
+    def _ask(self, cases: list[Case]) -> tuple[RemoteModel, list[Answer]]:
+        from rich.console import Console
+        from rich.progress import track
+
+        from robo_dialog.detect.client import DetectorClient
+        from robo_server.demo.asking import ask, running_server
+
+        with running_server(self.out / "server.log") as address, DetectorClient(address, timeout_s=10) as client:
+            answers = ask(client, cases)
+            console = Console(stderr=True)
+            return client.model(), list(track(answers, "asking", total=len(cases), console=console, transient=True))
+
+    def _write(self, model: RemoteModel, domains: list[DomainFigures], answers: list[Answer]) -> dict[str, Any]:
+        from robo_server.demo.figures import as_json
+        from robo_server.demo.page import render, verdict_json
+
+        identity = {"name": model.name, "digest": model.digest}
+        result: dict[str, Any] = {
+            "model": identity,
+            "seed": self.seed,
+            "domains": [as_json(figures) for figures in domains],
+            "page": str(self.out / "index.html"),
+        }
+        _replace(self.out / "index.html", render(identity, self.seed, domains, answers))
+        everything = {**result, "verdicts": [verdict_json(answer) for answer in answers]}
+        _replace(self.out / "demo.json", jsonlib.dumps(everything, indent=1) + "\n")
+        return result
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write all of `text` or nothing: an interrupted run leaves the page of the last one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,85 @@
+"""README.md against the disk and the code: its tree, its exit codes, its links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from conftest import REPOSITORY
+
+from robo_dialog.errors import EXIT_CODES
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+UNLISTED = {"__init__.py", "py.typed", ".gitignore"}
+"""Files that every reader expects and no tree lists."""
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def listed_paths(block: str) -> set[str]:
+    """Paths in an indented tree; a folder ends with a slash."""
+    paths, parents = set(), []
+    for line in block.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth:] = [name]
+        paths.add("".join(parents))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def tracked() -> set[str]:
+    """Files that git knows or would add; a source archive without git cannot be compared."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return {name for name in done.stdout.splitlines() if (REPOSITORY / name).is_file()}
+
+
+def children(folder: str, tracked: set[str]) -> set[str]:
+    """What lies directly in `folder` ("" is the root): files, and folders with a slash at the end."""
+    inside = (name.removeprefix(folder) for name in tracked if name.startswith(folder))
+    found = {name.split("/")[0] + "/" if "/" in name else name for name in inside}
+    return {folder + name for name in found if name not in UNLISTED}
+
+
+def missing_from_tree(listed: set[str], tracked: set[str]) -> set[str]:
+    """What lies beside something listed and is not listed itself."""
+    opened = {path.rstrip("/").rpartition("/")[0] + "/" for path in listed} - {"/"}
+    return {child for folder in opened | {""} for child in children(folder, tracked)} - listed - opened
+
+
+def test_tree_lists_only_what_exists(tracked):
+    listed = listed_paths(section("The tree").split("```\n")[1])
+    folders = {"/".join(name.split("/")[: k + 1]) + "/" for name in tracked for k in range(name.count("/"))}
+    assert listed - tracked - folders == set()
+
+
+def test_tree_lists_everything_in_the_folders_that_it_opens(tracked):
+    assert missing_from_tree(listed_paths(section("The tree").split("```\n")[1]), tracked) == set()
+
+
+def test_the_tree_check_notices_a_new_file_and_a_new_folder():
+    listed = listed_paths("a.md   page\npackage/   code\n  one.py   first\n  inner/   closed\n")
+    assert listed == {"a.md", "package/", "package/one.py", "package/inner/"}
+    tracked = {"a.md", "package/__init__.py", "package/one.py", "package/inner/x.py"}
+    assert missing_from_tree(listed, tracked) == set()
+    assert missing_from_tree(listed, tracked | {"package/two.py", "new/b.py"}) == {"package/two.py", "new/"}
+
+
+def test_exit_codes_in_the_readme_are_those_of_the_code():
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)}
+    assert told == {0, 1, 130, *EXIT_CODES.values()}
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "deploy/README.md", "episodes/README.md", "server/README.md"]
+)
+def test_links_to_files_lead_somewhere(page):
+    path = REPOSITORY / page
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (path.parent / target).exists()] == []
