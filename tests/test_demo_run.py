@@ -1,0 +1,103 @@
+"""How the demonstration gets its cases and talks to its server, with small stand-ins for both."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from robo_dialog.errors import BundleError, ConfigError, RoboDialogError
+from robo_server.demo import asking
+from robo_server.demo.cases import CameraFrame, Case, from_pool
+from robo_server.demo.command import Demo
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a pool."""
+
+    episode_id: str
+    camera: str
+    steps_from_end: int = 0
+    instruction: str | None = "lift the red cube"
+    success: bool | None = True
+    image: bytes = b"image"
+
+
+def test_cases_are_the_last_frames_of_each_episode_by_camera():
+    rows = [
+        Row("b", "side"),
+        Row("b", "front", image=b"b front"),
+        Row("b", "front", 3),
+        Row("a", "front", success=False),
+    ]
+    first, second = from_pool("target", rows)
+    assert (first.domain, first.episode_id, first.success) == ("target", "b", True)
+    assert first.frames == (CameraFrame("front", b"b front"), CameraFrame("side", b"image"))
+    assert (second.episode_id, second.success) == ("a", False)
+
+
+def test_episodes_without_label_or_instruction_are_no_cases():
+    assert from_pool("source", [Row("a", "front", success=None), Row("b", "front", instruction=None)]) == []
+
+
+class Client:
+    """Answers always the same and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[list[object], str]] = []
+
+    def is_success(self, frames: list[object], instruction: str) -> SimpleNamespace:
+        self.sent.append((frames, instruction))
+        return SimpleNamespace(outcome=SimpleNamespace(value="UNCERTAIN"), probability=0.5, threshold=0.45)
+
+
+def test_all_cameras_go_in_one_request_and_the_label_in_none():
+    case = Case("source", "a", "lift the red cube", True, (CameraFrame("front", b"1"), CameraFrame("side", b"2")))
+    client = Client()
+    (answer,) = asking.ask(client, [case])  # type: ignore[arg-type]
+    ((frames, instruction),) = client.sent
+    assert [(frame.camera, frame.data) for frame in frames] == [("front", b"1"), ("side", b"2")]  # type: ignore[attr-defined]
+    assert instruction == "lift the red cube"
+    assert (answer.case, answer.verdict, answer.probability, answer.threshold) == (case, "UNCERTAIN", 0.5, 0.45)
+    assert answer.latency_ms > 0
+
+
+READY = 'import os, signal; print(\'{"address": "127.0.0.1:7", "pid": %d}\' % os.getpid(), flush=True); signal.pause()'
+
+
+def test_server_is_stopped_at_the_end_even_after_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(asking, "_SERVE", READY + "  #")
+    started = []
+    popen = asking.subprocess.Popen
+    monkeypatch.setattr(asking.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with suppress(KeyError), asking.running_server(tmp_path / "server.log") as address:
+        assert address == "127.0.0.1:7"
+        assert started[0].returncode is None
+        raise KeyError
+    assert started[0].returncode is not None
+
+
+def test_server_that_cannot_start_is_told_with_its_last_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(asking, "_SERVE", "import sys; sys.exit('robo-dialog: the bundle is altered')")
+    with pytest.raises(RoboDialogError, match="the bundle is altered"), asking.running_server(tmp_path / "server.log"):
+        pass
+
+
+def test_no_episodes_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="--episodes is 0"):
+        Demo(episodes=0, out=tmp_path / "demo").run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_bundle_is_told_before_any_episode_is_simulated(tmp_path, monkeypatch):
+    def absent() -> Path:
+        raise BundleError("no embedded bundle here")
+
+    monkeypatch.setattr("robo_dialog.models.embedded_bundle", absent)
+    with pytest.raises(BundleError, match="no embedded bundle"):
+        Demo(out=tmp_path / "demo").run()
+    assert not list(tmp_path.iterdir())
