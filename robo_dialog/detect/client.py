@@ -197,7 +197,7 @@ _ERRORS: Mapping[int, type[DetectorError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]: DetectorOverloadedError,
     grpc.StatusCode.DEADLINE_EXCEEDED.value[0]: DeadlineMissedError,
     grpc.StatusCode.UNAVAILABLE.value[0]: DetectorUnavailableError,
-    grpc.StatusCode.CANCELLED.value[0]: DetectorUnavailableError,  # the server's grace was over
+    grpc.StatusCode.CANCELLED.value[0]: DetectorUnavailableError,  # this client was closed meanwhile
 }
 _SERVICE_CONFIG = {
     "methodConfig": [

@@ -35,7 +35,7 @@ class Serve:
     max_in_flight: int = 32
     """Requests in work at once, waiting ones included. More are refused, so that none waits too long."""
     threads: int | None = None
-    """Threads that one run of the model uses; ONNX Runtime chooses when left out."""
+    """CPU threads for one run of the model; as many as this process has cores when left out."""
     insecure_allow_remote: bool = False
     """Let `--host` be reachable from other machines although nothing is encrypted or authenticated."""
     json: bool = False
@@ -63,7 +63,7 @@ class Serve:
         log_to_stderr(self.log_level)
         is_at_rest = asyncio.run(run(settings, lambda: load_model(bundle, self.threads), self._announce))
         if not is_at_rest:
-            _end_process()
+            end_process()
         return 0
 
     def _announce(self, address: str, model: ModelInfo) -> None:
@@ -76,7 +76,7 @@ class Serve:
             print(json.dumps(ready), flush=True)
 
 
-def _end_process() -> None:
+def end_process() -> None:
     """End at once: the grace is over and a thread is still in the model, which nothing can interrupt."""
     logging.shutdown()
     sys.stdout.flush()

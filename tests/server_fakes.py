@@ -1,0 +1,139 @@
+"""A model whose answers and moments the tests choose, and a server around it in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import cv2
+import grpc
+import numpy as np
+
+from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.detector import Detector, Prepared
+from robo_dialog.detect.manifest import Lineage, Manifest
+from robo_dialog.detect.preprocess import PLACEHOLDER, Preprocessing
+from robo_dialog.detect.verdict import Request
+from robo_dialog.v1 import success_detector_pb2 as pb
+from robo_dialog.v1.success_detector_pb2_grpc import SuccessDetectorServiceStub
+from robo_server.app import Server
+from robo_server.model import Model, ModelInfo
+from robo_server.settings import Settings
+
+DIGEST = "d" * 64
+LONG_S = 30.0
+"""No test waits this long unless it fails."""
+
+
+@dataclass
+class FakeScorer:
+    """Bright images succeed, dark ones fail; waits in the model while `gate` is closed."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released once for every run of the model."""
+    prepared: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released once for every request that is decoded."""
+    failure: Exception | None = None
+    margin: float | None = None
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def tokens(self, instruction: str, field: str = "instruction") -> tuple[int, ...]:
+        return (1, 2, 3)
+
+    def margins(self, pixels: Sequence[np.ndarray], tokens: Sequence[tuple[int, ...]]) -> np.ndarray:
+        self.runs += 1
+        self.entered.release()
+        if not self.gate.wait(LONG_S):
+            raise TimeoutError("the test forgot to open the gate")
+        if self.failure is not None:
+            raise self.failure
+        return np.array([20 * float(image.mean()) - 10 if self.margin is None else self.margin for image in pixels])
+
+
+class FakeDetector(Detector):
+    """The real detector, which tells when it has prepared a request."""
+
+    def prepare(self, request: Request) -> Prepared:
+        prepared = super().prepare(request)
+        self._scorer.prepared.release()
+        return prepared
+
+
+def fake_model(scorer: FakeScorer) -> Model:
+    """The real detector around a fake scorer, so that images and instructions are really checked."""
+    manifest = Manifest("fake", Lineage(), {}, DIGEST)
+    preprocessing = Preprocessing(32, (0, 0, 0), (1, 1, 1), f"<image>{PLACEHOLDER}", 0, 64)
+    detector = FakeDetector(manifest, scorer, preprocessing, Calibration())
+    info = ModelInfo(
+        "fake", DIGEST, datetime(2026, 1, 2, tzinfo=UTC), 1, 0.5, 32, "none", "base", "pool", "dialogs", {"auroc": 0.9}
+    )
+    return Model(info, detector)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server in another thread."""
+
+    address: str
+    scorer: FakeScorer
+    loop: asyncio.AbstractEventLoop
+    server: Server
+
+    def drain(self) -> bool:
+        """Drain it and wait for the end; returns whether all its threads rest."""
+        return asyncio.run_coroutine_threadsafe(self.server.drain(), self.loop).result(LONG_S)
+
+
+@contextmanager
+def serving(**settings: float) -> Iterator[Served]:
+    """A ready server on a free port."""
+    scorer = FakeScorer()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> Served:
+        server = Server(Settings(port=0, **settings))
+        address = await server.listen()
+        await server.load(lambda: fake_model(scorer))
+        return Served(address, scorer, loop, server)
+
+    served = asyncio.run_coroutine_threadsafe(start(), loop).result(LONG_S)
+    try:
+        yield served
+    finally:
+        scorer.gate.set()
+        served.drain()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(LONG_S)
+
+
+@contextmanager
+def stub_of(address: str) -> Iterator[SuccessDetectorServiceStub]:
+    """The generated stub on a plain channel: no retries, no checks on the client's side."""
+    with grpc.insecure_channel(address, options=[("grpc.enable_retries", 0)]) as channel:
+        yield SuccessDetectorServiceStub(channel)
+
+
+def png(brightness: int = 255, size: int = 32) -> bytes:
+    """A square of one grey."""
+    return cv2.imencode(".png", np.full((size, size, 3), brightness, np.uint8))[1].tobytes()
+
+
+def jpeg(brightness: int = 255, size: int = 32) -> bytes:
+    """A square of one grey."""
+    return cv2.imencode(".jpg", np.full((size, size, 3), brightness, np.uint8))[1].tobytes()
+
+
+def question(*images: bytes, instruction: str = "put the block on the plate", **fields: str) -> pb.IsSuccessRequest:
+    """A request with these images, or one white one."""
+    frames = [pb.Frame(image=image) for image in images or (png(),)]
+    return pb.IsSuccessRequest(frames=frames, instruction=instruction, **fields)
