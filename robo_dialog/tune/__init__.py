@@ -1,1 +1,1 @@
-"""TODO."""
+"""From dialogs and labels to a better detector: fine-tuning, metrics, calibration, export."""

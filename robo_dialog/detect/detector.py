@@ -1,0 +1,165 @@
+"""Success verdicts from a bundle: no network, no torch.
+
+`prepare` (decoding, scaling, tokenising) and `judge` (one run of the graph) are apart, so that a server can prepare
+requests in many threads, refuse a bad one by itself, and judge the others together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_dialog.detect.bundle import read_bundle
+from robo_dialog.detect.calibration import CALIBRATION, MAX_FRAMES, Calibration, parse_calibration
+from robo_dialog.detect.golden import GOLDEN, Golden, parse_golden
+from robo_dialog.detect.graph import SCORER
+from robo_dialog.detect.image import decode_rgb
+from robo_dialog.detect.manifest import Manifest
+from robo_dialog.detect.preprocess import PREPROCESS, Preprocessing, check_instruction, check_rgb, parse_preprocessing
+from robo_dialog.detect.scorer import TOKENIZER, Scorer, available_threads
+from robo_dialog.detect.verdict import Frame, Request, Verdict
+from robo_dialog.errors import BundleError, ModelError, RequestError
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest difference from the golden margins, in logits: far above rounding, far below what moves a verdict."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked request, ready for the graph."""
+
+    pixels: tuple[NDArray[np.float32], ...]
+    """One [3, size, size] a frame."""
+    cameras: tuple[str, ...]
+    """One a frame."""
+    tokens: tuple[int, ...]
+    instruction: str
+
+
+class Detector:
+    """Gives verdicts; made by `Detector.load`. Its methods may be called from several threads at once."""
+
+    def __init__(
+        self, manifest: Manifest, scorer: Scorer, preprocessing: Preprocessing, calibration: Calibration
+    ) -> None:
+        self.manifest = manifest
+        self.calibration = calibration
+        self.preprocessing = preprocessing
+        self._scorer = scorer
+
+    @classmethod
+    def load(cls, bundle: Path, *, threads: int | None = None) -> Detector:
+        """Verify a bundle, open it, and check that it still gives the margins of the model it was made from.
+
+        Args:
+            bundle: the bundle's folder.
+            threads: CPU threads for one run of the graph; by default the cores that this process may use.
+
+        Raises:
+            BundleError: the bundle is incomplete, altered, of another version, or gives other margins.
+        """
+        content = read_bundle(bundle)
+        try:
+            preprocessing = parse_preprocessing(content.contents[PREPROCESS])
+            calibration = parse_calibration(content.contents[CALIBRATION])
+            golden = parse_golden(content.contents[GOLDEN])
+            workers = available_threads() if threads is None else threads
+            scorer = Scorer(content.contents[SCORER], content.contents[TOKENIZER], preprocessing, workers)
+            detector = cls(content.manifest, scorer, preprocessing, calibration)
+            detector._check_golden(golden)
+        except BundleError as error:
+            raise BundleError(f"{bundle}/{error}") from error
+        return detector
+
+    @property
+    def digest(self) -> str:
+        """The model's identity: the digest of the bundle's manifest, 64 hex digits."""
+        return self.manifest.digest
+
+    def verdict(self, frames: Sequence[Frame | NDArray[np.uint8]], instruction: str) -> Verdict:
+        """Whether the frames show that the instruction was carried out; see `Request` for their limits.
+
+        Raises:
+            RequestError: a frame or the instruction is not acceptable.
+            ModelError: the model gave no usable number.
+        """
+        return self.verdicts([Request(frames, instruction)])[0]
+
+    def verdicts(self, requests: Sequence[Request]) -> list[Verdict]:
+        """Verdicts on several requests, judged together.
+
+        Raises:
+            RequestError: a request is not acceptable; none is judged.
+            ModelError: the model gave no usable number.
+        """
+        return self.judge([self.prepare(request) for request in requests])
+
+    def prepare(self, request: Request) -> Prepared:
+        """Check one request and turn it into what the graph is fed.
+
+        Raises:
+            RequestError: with the path of the offending field, such as `frames[0].image`, and a fixed text.
+        """
+        if not 1 <= len(request.frames) <= MAX_FRAMES:
+            raise RequestError("frames", f"must be 1 to {MAX_FRAMES}")
+        tokens = self._scorer.tokens(check_instruction(request.instruction))
+        images = [_rgb(frame, f"frames[{k}].image") for k, frame in enumerate(request.frames)]
+        return Prepared(
+            pixels=tuple(self.preprocessing.pixels(image) for image in images),
+            cameras=tuple(frame.camera if isinstance(frame, Frame) else "" for frame in request.frames),
+            tokens=tokens,
+            instruction=request.instruction,
+        )
+
+    def judge(self, prepared: Sequence[Prepared]) -> list[Verdict]:
+        """Verdicts on prepared requests, in their order; their frames go through the graph together.
+
+        Raises:
+            ModelError: the model gave no usable number.
+        """
+        pixels = [image for one in prepared for image in one.pixels]
+        tokens = [one.tokens for one in prepared for _ in one.pixels]
+        margins = self._scorer.margins(pixels, tokens).tolist()
+        verdicts, at = [], 0
+        for one in prepared:
+            verdicts.append(self._conclude(one, margins[at : at + len(one.pixels)]))
+            at += len(one.pixels)
+        return verdicts
+
+    def _conclude(self, prepared: Prepared, margins: Sequence[float]) -> Verdict:
+        calibration = self.calibration
+        probability = calibration.probability(calibration.fuse(margins, prepared.cameras), len(margins))
+        threshold = calibration.threshold_for(prepared.instruction)
+        return Verdict(
+            outcome=calibration.outcome(probability, threshold),
+            probability=probability,
+            threshold=threshold,
+            frame_probabilities=tuple(calibration.probability(margin, 1) for margin in margins),
+            model_digest=self.digest,
+        )
+
+    def _check_golden(self, golden: Golden) -> None:
+        """Compare with the golden margins; also the warm-up, by one image and by all together."""
+        try:
+            requests = [Request([image], text) for image, text in zip(golden.images, golden.instructions, strict=True)]
+            prepared = [self.prepare(request) for request in requests]
+            self._scorer.margins(prepared[0].pixels, [prepared[0].tokens])
+            margins = self._scorer.margins([one.pixels[0] for one in prepared], [one.tokens for one in prepared])
+        except (RequestError, ModelError) as error:
+            raise BundleError(f"{GOLDEN}: its samples cannot be judged ({error}); export the bundle again") from error
+        off = float(np.abs(margins - golden.margins).max())
+        if not off <= GOLDEN_TOLERANCE:
+            raise BundleError(
+                f"{GOLDEN}: the scorer is off by {off:.3g} logits, at most {GOLDEN_TOLERANCE:g} is allowed; "
+                f"another OpenCV or ONNX Runtime may be the cause, export the bundle again where it is served"
+            )
+
+
+def _rgb(frame: Frame | NDArray[np.uint8], field: str) -> NDArray[np.uint8]:
+    if isinstance(frame, Frame):
+        return decode_rgb(frame.data, field)
+    return check_rgb(frame, field)
