@@ -1,6 +1,7 @@
 """The root of the exception tree and the errors of reading recordings; knows nothing of models or networks.
 
 RoboDialogError
+├── ConfigError               an option or a configuration file is wrong
 ├── RecordingError            a recording cannot be read as it should be
 │   ├── UnreadableError       broken, truncated or hostile file
 │   └── LayoutError           no layout fits, or a layout file is wrong
@@ -14,6 +15,10 @@ from __future__ import annotations
 
 class RoboDialogError(Exception):
     """Anything that robo-dialog raises on purpose."""
+
+
+class ConfigError(RoboDialogError):
+    """An option or a configuration file is wrong."""
 
 
 class RecordingError(RoboDialogError):

@@ -1,0 +1,149 @@
+"""From paths to recordings to episodes: which files are there, which layout reads each, what to say of the rest.
+
+A new format is a new reader: a module with `SUFFIXES`, `recognise` and `episodes`, entered in `READERS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from robo_episodes import hdf5_reader, video_reader
+from robo_episodes.episode import Episode, EpisodeWarning
+from robo_episodes.errors import RecordingError
+from robo_episodes.hdf5 import natural
+from robo_episodes.layout import Layout
+from robo_episodes.recording import Recording
+
+
+class Reader(Protocol):
+    """Reads one kind of file; layouts tell it where things are inside."""
+
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802 - readers are modules and this is their constant
+        """Endings of file names of this kind, in lower case."""
+        ...
+
+    def recognise(self, layouts: Sequence[Layout], path: Path, place: str) -> Layout:
+        """Return the first layout that fits the file; raise `RecordingError` with the reason if none does."""
+        ...
+
+    def episodes(self, recording: Recording, instruction: str | None) -> Iterator[Episode | EpisodeWarning]:
+        """Yield the recording's episodes, and a warning in place of each that cannot be read."""
+        ...
+
+
+READERS: dict[str, Reader] = {"hdf5": hdf5_reader, "video": video_reader}
+
+_LATER = {".mcap": "MCAP recordings", ".bag": "ROS bags", ".db3": "ROS 2 bags"}
+_LATER_HINT = "are not read yet; convert their final frames to videos or HDF5"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What lies below the named paths."""
+
+    recordings: tuple[Recording, ...]
+    problems: tuple[EpisodeWarning, ...]
+    """Files and folders that no reader opens, with the reason."""
+
+
+def scan(paths: Sequence[Path], layouts: Sequence[Layout]) -> Scan:
+    """Find recordings below the paths, in natural order, and give each to the first layout that recognises it.
+
+    Raises:
+        RecordingError: a path does not exist.
+    """
+    recordings: dict[Path, Recording] = {}
+    problems: dict[str, EpisodeWarning] = {}
+    for path in paths:
+        if not path.exists():
+            raise RecordingError(f"{path}: does not exist; give files or folders with recordings")
+        for file, place in _files(path.resolve()):
+            result = _recognised(file, place, layouts)
+            if isinstance(result, EpisodeWarning):
+                problems.setdefault(result.episode, result)
+            elif result is not None:
+                recordings.setdefault(file, result)
+    return Scan(tuple(_grouped(recordings.values())), tuple(problems.values()))
+
+
+def read(recording: Recording, instruction: str | None = None) -> Iterator[Episode | EpisodeWarning]:
+    """Yield the episodes of one recording; a broken episode becomes a warning and the others go on.
+
+    Args:
+        recording: from `scan`.
+        instruction: for episodes whose recording holds none.
+    """
+    try:
+        yield from READERS[recording.layout.reader].episodes(recording, instruction)
+    except RecordingError as error:
+        yield EpisodeWarning(str(recording.path), "unreadable", str(error))
+
+
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield files with their place; a LeRobot dataset is yielded as its folder."""
+    for parent in (path, *list(path.parents)[:6]):
+        if _is_lerobot(parent):
+            yield parent, f"/{parent.name}"
+            return
+    if path.is_file():
+        yield path, f"/{path.parent.name}/{path.name}"
+        return
+    for folder, subfolders, names in os.walk(path):
+        here = Path(folder)
+        if _is_lerobot(here):
+            subfolders.clear()
+            yield here, f"/{here.name}"
+            continue
+        subfolders[:] = sorted((name for name in subfolders if not name.startswith(".")), key=natural)
+        for name in sorted((name for name in names if not name.startswith(".")), key=natural):
+            yield here / name, f"/{path.name}/{(here / name).relative_to(path).as_posix()}"
+
+
+def _is_lerobot(folder: Path) -> bool:
+    info = folder / "meta" / "info.json"
+    try:
+        return info.is_file() and b'"codebase_version"' in info.read_bytes()
+    except OSError:
+        return False
+
+
+def _recognised(path: Path, place: str, layouts: Sequence[Layout]) -> Recording | EpisodeWarning | None:
+    """Return the recording, the reason why it cannot be read, or None for files that are no recording at all."""
+    suffix = path.suffix.lower()
+    later = "LeRobot datasets" if path.is_dir() else "RLDS shards" if ".tfrecord" in path.name else _LATER.get(suffix)
+    if later is not None:
+        return EpisodeWarning(str(path), "unsupported", f"{path}: {later} {_LATER_HINT}")
+    for kind, reader in READERS.items():
+        if suffix not in reader.SUFFIXES:
+            continue
+        fitting = [layout for layout in layouts if layout.reader == kind and layout.claims(place)]
+        try:
+            layout = reader.recognise(fitting, path, place)
+        except RecordingError as error:
+            return EpisodeWarning(str(path), "unreadable", str(error))
+        return Recording(layout, name=path.stem, place=place, files={"": path})
+    return None
+
+
+def _grouped(recordings: Iterable[Recording]) -> list[Recording]:
+    """Join the files that are cameras of one attempt, where the layout tells them apart by a regex."""
+    groups: dict[tuple[str, str], Recording] = {}
+    for recording in recordings:
+        regex = recording.layout.cameras[0] if recording.layout.reader == "video" and recording.layout.cameras else None
+        match = re.search(regex, recording.place) if regex else None
+        if match is None:
+            groups[recording.layout.name, str(recording.path)] = recording
+            continue
+        rest = recording.place[: match.start("camera")] + recording.place[match.end("camera") :]
+        key = (recording.layout.name, str(recording.path)[: -len(recording.place)] + rest)
+        first = groups.get(key)
+        files = {**(first.files if first else {}), match["camera"]: recording.path}
+        name = re.sub(r"(^[\W_]+|[\W_]+$)", "", Path(rest).with_suffix("").as_posix().rsplit("/", 2)[-1])
+        groups[key] = replace(first or recording, name=name or Path(rest).parent.name, files=files)
+    return list(groups.values())

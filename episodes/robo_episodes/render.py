@@ -1,0 +1,105 @@
+"""Reports as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from robo_episodes.episode import EpisodeWarning, Json, Trust
+from robo_episodes.ingest import Ingested
+from robo_episodes.report import Report, Seen
+
+ROWS = 40
+"""Most episodes listed one by one."""
+
+_LABELS = {True: "[green]success[/]", False: "[red]failure[/]", None: "[dim]none[/]"}
+
+
+def inspected(report: Report) -> None:
+    """Print what `inspect` found."""
+    console = Console()
+    console.print(_episodes(report))
+    if len(report.seen) > ROWS:
+        console.print(f"[dim]and {len(report.seen) - ROWS} more episodes; --json counts all[/]")
+    _warnings(console, report.warnings)
+    console.print(_totals(report))
+
+
+def ingested(result: Ingested, pool: Json, out: Path) -> None:
+    """Print what `ingest` did; without a pool it was a dry run."""
+    console = Console()
+    _warnings(console, result.report.warnings)
+    table = _totals(result.report)
+    table.add_row("frames wanted", str(sum(sum(one.frames.values()) for one in result.report.seen)))
+    table.add_row("frames added" if pool else "frames to add (dry run)", f"[bold]{result.added}[/]")
+    if isinstance(pool, Mapping):
+        table.add_row("pool", f"{escape(str(out))}: {pool['frames']} frames of {pool['episodes']} episodes")
+        table.add_row("digest", str(pool["digest"])[:16])
+    console.print(table)
+
+
+def line(text: str) -> None:
+    """Print one line."""
+    Console().print(escape(text), soft_wrap=True)
+
+
+def _episodes(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("episode", no_wrap=True, overflow="ellipsis", max_width=30)
+    table.add_column("instruction", overflow="fold")
+    table.add_column("label", no_wrap=True)
+    table.add_column("cameras: frames, height x width", overflow="fold")
+    for one in report.seen[:ROWS]:
+        constant = "[yellow]constant[/]" if one.episode.trust is Trust.CONSTANT else None
+        table.add_row(
+            escape(one.episode.id),
+            escape(one.episode.instruction or "-"),
+            constant or _LABELS[one.episode.success],
+            escape("\n".join(_cameras(one))),
+        )
+    return table
+
+
+def _cameras(one: Seen) -> list[str]:
+    sizes = {name: f"{height}x{width}" for name, (height, width) in one.shapes.items()}
+    return [f"{name}: {frames}, {sizes.get(name, '?')}" for name, frames in one.frames.items()]
+
+
+def _totals(report: Report) -> Table:
+    labels = report.labels()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    layouts = ", ".join(f"{name} {count}" for name, count in report.layouts().items())
+    table.add_row("episodes", f"[bold]{len(report.seen)}[/] ({layouts})")
+    table.add_row("labels", f"{labels['success']} success, {labels['failure']} failure, {labels['none']} without label")
+    table.add_row("instructions", f"{len(report.instructions())} different")
+    cameras = cast("dict[str, dict[str, Json]]", report.as_json()["cameras"])
+    table.add_row("cameras", escape(", ".join(cameras)))
+    table.add_row("not readable", str(len(report.unreadable())))
+    return table
+
+
+def _warnings(console: Console, warnings: list[EpisodeWarning]) -> None:
+    """Print every kind of warning once, with an example; what cannot be read, one by one."""
+    if not warnings:
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("warning", style="yellow")
+    table.add_column("episodes", justify="right")
+    table.add_column("what it means; the first of them", overflow="fold")
+    by_code: dict[str, list[EpisodeWarning]] = {}
+    for warning in warnings:
+        key = warning.text if warning.code in ("unreadable", "unsupported") else warning.code
+        by_code.setdefault(key, []).append(warning)
+    for group in list(by_code.values())[:ROWS]:
+        first = group[0]
+        where = "" if first.episode in first.text or first.code == "unreadable" else f" [dim]{escape(first.episode)}[/]"
+        table.add_row(first.code, str(len(group)), escape(first.text) + where)
+    console.print(table)

@@ -1,0 +1,182 @@
+"""The frames of one video file, by PyAV: the last ones by seeking near the end, and never from a truncated file.
+
+OpenCV is not used here: it opens AV1 and then fails to read it, and after a seek in a truncated file it returns an
+earlier frame as if it were the last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from robo_episodes.episode import Image
+from robo_episodes.errors import UnreadableError
+from robo_episodes.images import MAX_PIXELS
+
+# Playlists and similar formats can name other files; a robot's camera writes one of these.
+OPTIONS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
+END_TOLERANCE = 1.5
+"""Frames by which the last frame may end before the stream does."""
+_LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """A `FrameSource` that opens the file for every call; build it with `open_video`."""
+
+    path: Path
+    length: int
+    """Number of frames that the container lists."""
+
+    def first(self) -> Image:
+        """Return the first frame."""
+        return self.at([0])[0]
+
+    def last(self, k: int) -> list[Image]:
+        """Return the last `k` frames, oldest first.
+
+        Raises:
+            UnreadableError: the video ends before its header says, so its last frame is missing.
+        """
+        with _opened(self.path) as (container, stream):
+            tail = _tail(container, stream, k)
+            if len(tail) < min(k, self.length):  # variable frame rate, or no index to seek in
+                container.seek(stream.start_time or 0, stream=stream, backward=True)
+                tail = deque(container.decode(stream), maxlen=k)
+            self._check_end(tail, container, stream)
+            return [_to_rgb(frame) for frame in tail]
+
+    def at(self, steps: Sequence[int]) -> list[Image]:
+        """Return the frames at these steps, 0 being the first; decodes up to the largest."""
+        for step in steps:
+            if not 0 <= step < self.length:
+                raise IndexError(f"{self.path}: step {step} of {self.length} frames")
+        images: dict[int, Image] = {}
+        with _opened(self.path) as (container, stream):
+            for step, frame in enumerate(container.decode(stream)):
+                if step in steps:
+                    images[step] = _to_rgb(frame)
+                if len(images) == len(set(steps)):
+                    break
+        if len(images) < len(set(steps)):
+            raise UnreadableError(f"{self.path}: truncated: step {max(steps)} of {self.length} frames cannot be read")
+        return [images[step] for step in steps]
+
+    def _check_end(self, tail: deque[VideoFrame], container: InputContainer, stream: VideoStream) -> None:
+        if not tail:
+            raise UnreadableError(f"{self.path}: truncated: no frame near the end can be read; copy it again")
+        if tail[-1].is_corrupt:
+            raise UnreadableError(f"{self.path}: damaged: the last frame is corrupt; copy it again")
+        end, frame_time = _end(container, stream), _frame_time(stream)
+        if end is None or frame_time is None or tail[-1].pts is None:
+            return
+        reached = (tail[-1].pts + frame_time) * _time_base(stream)
+        if reached < end - END_TOLERANCE * frame_time * _time_base(stream):
+            raise UnreadableError(
+                f"{self.path}: truncated: the last readable frame ends at {float(reached):.2f} s of "
+                f"{float(end):.2f} s; copy it again"
+            )
+
+
+def open_video(path: Path) -> VideoFrames:
+    """Read a video's header and check what can be checked without decoding.
+
+    Raises:
+        UnreadableError: no video, truncated, without frames, or with frames above `MAX_PIXELS`.
+    """
+    _check_boxes(path)
+    with _opened(path) as (container, stream):
+        pixels = stream.codec_context.width * stream.codec_context.height
+        if pixels > MAX_PIXELS:
+            raise UnreadableError(f"{path}: frames of {pixels} pixels; the limit is {MAX_PIXELS}")
+        length = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+    if length == 0:
+        raise UnreadableError(f"{path}: the video holds no frame; leave it out or record it again")
+    return VideoFrames(path=path, length=length)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        with av.open(str(path), options=OPTIONS) as container:
+            if not container.streams.video:
+                raise UnreadableError(f"{path}: holds no video stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            yield container, stream
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        raise UnreadableError(f"{path}: truncated or damaged: the video cannot be decoded ({error})") from error
+
+
+def _tail(container: InputContainer, stream: VideoStream, k: int) -> deque[VideoFrame]:
+    """Decode from the last keyframe at or before the k-th frame from the end; keep the last `k` frames."""
+    end, frame_time = _end(container, stream), _frame_time(stream)
+    if end is not None and frame_time is not None:
+        target = int(end / _time_base(stream) - k * frame_time)
+        container.seek(max(target, stream.start_time or 0), stream=stream, backward=True)
+    return deque(container.decode(stream), maxlen=k)
+
+
+def _end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """End of the stream in seconds by the header; None where the header does not say."""
+    if stream.duration is not None:
+        return ((stream.start_time or 0) + stream.duration) * _time_base(stream)
+    if container.duration is not None and len(container.streams) == 1:
+        return Fraction((container.start_time or 0) + container.duration, av.time_base)
+    return None
+
+
+def _frame_time(stream: VideoStream) -> Fraction | None:
+    """Duration of a frame in units of the stream's time base."""
+    rate = stream.average_rate or stream.guessed_rate
+    return 1 / rate / _time_base(stream) if rate else None
+
+
+def _time_base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def _to_rgb(frame: VideoFrame) -> Image:
+    image = frame.to_ndarray(format="rgb24")
+    # A phone or a turned webcam notes its rotation in the header instead of turning the pixels.
+    return np.ascontiguousarray(np.rot90(image, k=frame.rotation // 90 % 4), dtype=np.uint8)
+
+
+def _check_boxes(path: Path) -> None:
+    """Walk the top-level boxes of an MP4 or QuickTime file: what was cut off is missing from the last one."""
+    try:
+        size, kinds, at = path.stat().st_size, [], 0
+        with path.open("rb") as file:
+            head = file.read(len(_LFS))
+            if head == _LFS:
+                raise UnreadableError(f"{path}: is a Git-LFS pointer, not the video; fetch it with: git lfs pull")
+            if not size:
+                raise UnreadableError(f"{path}: is empty (0 bytes); record or copy it again")
+            if head[4:8] != b"ftyp":
+                return
+            while at + 8 <= size:
+                file.seek(at)
+                header = file.read(16)
+                length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+                length = int.from_bytes(header[8:16], "big") if length == 1 else length or size - at
+                kinds.append(kind)
+                if length < 8 or at + length > size:
+                    raise UnreadableError(
+                        f"{path}: truncated: its {kind.decode('latin-1')} part ends at byte {at + length}, the file at "
+                        f"{size}; copy it again"
+                    )
+                at += length
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from error
+    if b"moov" not in kinds:
+        raise UnreadableError(f"{path}: truncated: the index (moov) is missing, so the recording was never finished")
