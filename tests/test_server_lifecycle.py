@@ -115,6 +115,7 @@ def test_an_open_stream_ends_as_unavailable_when_the_server_drains():
             next(answers)
         requests.put(None)
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert error.value.details() == "the server is stopping; connect again"
 
 
 def test_health_watchers_do_not_hold_up_the_drain():
@@ -161,6 +162,14 @@ def test_a_second_server_on_the_port_says_so():
     with serving() as served:
         port = int(served.address.rpartition(":")[2])
         with pytest.raises(ConfigError, match=f"another program listens on 127.0.0.1:{port}"):
+            asyncio.run(run(Settings(port=port), lambda: fake_model(FakeScorer()), lambda *_: None))
+
+
+def test_two_servers_never_share_a_port_even_when_nobody_looked_first(monkeypatch):
+    monkeypatch.setattr("robo_server.app._try_address", lambda _: None)
+    with serving() as served:
+        port = int(served.address.rpartition(":")[2])
+        with pytest.raises(ConfigError, match=f"--port {port}: cannot be listened on"):
             asyncio.run(run(Settings(port=port), lambda: fake_model(FakeScorer()), lambda *_: None))
 
 

@@ -50,11 +50,11 @@ class Server:
         Raises:
             ConfigError: the address cannot be bound, for example because another server has it.
         """
-        wanted = self._settings.address(self._settings.port)
+        _try_address(self._settings)
         try:
-            port = self._server.add_insecure_port(wanted)
+            port = self._server.add_insecure_port(self._settings.address(self._settings.port))
         except RuntimeError as error:
-            raise ConfigError(_why_not_bound(self._settings)) from error
+            raise ConfigError(f"--port {self._settings.port}: cannot be listened on; give another") from error
         await self._health.set(SERVICE, NOT_SERVING)
         await self._server.start()
         return self._settings.address(port)
@@ -142,17 +142,19 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _why_not_bound(settings: Settings) -> str:
-    """Bind once more by hand: gRPC tells the reason only in its own log."""
-    wanted = settings.address(settings.port)
+def _try_address(settings: Settings) -> None:
+    """Bind once by hand: when gRPC fails to, it tells the reason on stderr only, and not in words for people."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a port left a minute ago seems taken
             probe.bind((settings.host, settings.port))
     except OSError as error:
+        wanted = settings.address(settings.port)
         if error.errno == errno.EADDRINUSE:
-            return (
+            raise ConfigError(
                 f"--port {settings.port}: another program listens on {wanted}; stop it or give --port 0 (any free one)"
-            )
-        return f"--host {settings.host} --port {settings.port}: cannot listen there ({error.strerror}); give another"
-    return f"--host {settings.host} --port {settings.port}: cannot listen there; give another"
+            ) from error
+        raise ConfigError(
+            f"--host {settings.host} --port {settings.port}: cannot listen there ({error.strerror}); give another"
+        ) from error

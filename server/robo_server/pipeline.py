@@ -6,7 +6,6 @@ Nothing here knows gRPC. The event loop never decodes and never runs the model; 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,10 +23,6 @@ DECODE_THREADS = 2
 SHORTEST_RETRY_S = 0.05
 SMOOTHING = 0.1
 """Share of the newest request in the running mean of the service time."""
-
-
-class BrokenVerdictError(Exception):
-    """The model gave something that is not a probability; a fault of the server, never of the request."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,6 @@ class Pipeline:
             ModelError: the model gave no usable number.
             NotServingError: no model is loaded yet.
             OverloadedError: all places are taken.
-            BrokenVerdictError: the model gave no probability.
         """
         judge = self._ready().judge
         if not self._slots.acquire(blocking=False):
@@ -95,7 +89,6 @@ class Pipeline:
         finally:
             place.give_back()
         self._service_s += SMOOTHING * (prepared.work_s + judged.work_s - self._service_s)
-        _require_probabilities(judged.result)
         return Judged(judged.result, prepared.work_s, prepared.wait_s + judged.wait_s, judged.work_s)
 
     def close(self) -> bool:
@@ -148,9 +141,3 @@ def _timed(work: Callable[[], T], submitted: float) -> _Done[T]:
     began = time.monotonic()
     result = work()
     return _Done(result, wait_s=began - submitted, work_s=time.monotonic() - began)
-
-
-def _require_probabilities(verdict: Verdict) -> None:
-    for value in (verdict.probability, verdict.threshold, *verdict.frame_probabilities):
-        if not (math.isfinite(value) and 0.0 <= value <= 1.0):
-            raise BrokenVerdictError(f"the model gave {value} where a probability belongs")
