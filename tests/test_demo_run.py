@@ -24,13 +24,13 @@ class Row:
     steps_from_end: int = 0
     instruction: str | None = "lift the red cube"
     success: bool | None = True
-    image: bytes = b"image"
+    png: bytes = b"image"
 
 
 def test_cases_are_the_last_frames_of_each_episode_by_camera():
     rows = [
         Row("b", "side"),
-        Row("b", "front", image=b"b front"),
+        Row("b", "front", png=b"b front"),
         Row("b", "front", 3),
         Row("a", "front", success=False),
     ]
@@ -87,9 +87,10 @@ def test_server_that_cannot_start_is_told_with_its_last_words(tmp_path, monkeypa
         pass
 
 
-def test_no_episodes_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ConfigError, match="--episodes is 0"):
-        Demo(episodes=0, out=tmp_path / "demo").run()
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"domains": ()}, {"domains": ("source", "source")}])
+def test_wrong_option_is_refused_before_anything_is_written(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=f"--{next(iter(wrong))}"):
+        Demo(**wrong, out=tmp_path / "demo").run()
     assert not list(tmp_path.iterdir())
 
 

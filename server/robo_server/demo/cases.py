@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from robo_episodes.pool_rows import FrameRow
 
 DomainName: TypeAlias = Literal["source", "target", "far"]
 
@@ -15,7 +21,7 @@ class CameraFrame:
 
     camera: str
     image: bytes
-    """As it lies in the frame pool: JPEG or PNG."""
+    """JPEG or PNG."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +36,32 @@ class Case:
     frames: tuple[CameraFrame, ...]
 
 
-class PoolRow(Protocol):
-    """What is read of one row of a frame pool."""
+def prepare(domain: DomainName, episodes: int, seed: int, folder: Path) -> list[Case]:
+    """Simulate episodes that no model was trained on, ingest the recording, and read the cases from the pool.
 
-    @property
-    def image(self) -> bytes: ...
-    @property
-    def episode_id(self) -> str: ...
-    @property
-    def camera(self) -> str: ...
-    @property
-    def steps_from_end(self) -> int: ...
-    @property
-    def instruction(self) -> str | None: ...
-    @property
-    def success(self) -> bool | None: ...
+    What is in `folder` already for the same domain, number and seed is used again.
+
+    Raises:
+        RoboDialogError: the episodes cannot be rendered (the message names what to install), written or read.
+    """
+    from robo_episodes.commands import Ingest
+    from robo_episodes.pool import FramePool
+    from robo_episodes.sim.command import Simulate
+
+    name = f"{domain}-{seed}-{episodes}"
+    recording, pool = folder / f"{name}.hdf5", folder / f"{name}.pool"
+    with redirect_stdout(sys.stderr):  # the summaries of these two are progress here
+        Simulate(out=recording, domain=domain, episodes=episodes, seed=seed, split="evaluation").run()
+        Ingest(paths=(recording,), out=pool).run()
+    return from_pool(domain, FramePool.open(pool).rows())
 
 
-def from_pool(domain: str, rows: Iterable[PoolRow]) -> list[Case]:
+def from_pool(domain: str, rows: Iterable[FrameRow]) -> list[Case]:
     """Group the last frames of each episode; episodes in the order of the pool, frames in the order of their cameras.
 
     Episodes without instruction or label cannot be judged and are left out.
     """
-    last: dict[str, list[PoolRow]] = {}
+    last: dict[str, list[FrameRow]] = {}
     for row in rows:
         if row.steps_from_end == 0 and row.instruction is not None and row.success is not None:
             last.setdefault(row.episode_id, []).append(row)
@@ -62,7 +71,7 @@ def from_pool(domain: str, rows: Iterable[PoolRow]) -> list[Case]:
             episode_id=episode_id,
             instruction=str(views[0].instruction),
             success=bool(views[0].success),
-            frames=tuple(CameraFrame(view.camera, view.image) for view in sorted(views, key=lambda view: view.camera)),
+            frames=tuple(CameraFrame(view.camera, view.png) for view in sorted(views, key=lambda view: view.camera)),
         )
         for episode_id, views in last.items()
     ]

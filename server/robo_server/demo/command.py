@@ -43,6 +43,8 @@ class Demo:
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes is {self.episodes}; ask for at least 1")
+        if not self.domains or len(set(self.domains)) < len(self.domains):
+            raise ConfigError(f"--domains {' '.join(self.domains)}: name one or more, each once")
         embedded_bundle()  # before minutes of simulation, not after
         self.out.mkdir(parents=True, exist_ok=True)
         model, answers = self._ask(self._cases())
@@ -75,6 +77,7 @@ class Demo:
             return client.model(), list(track(answers, "asking", total=len(cases), console=console, transient=True))
 
     def _write(self, model: RemoteModel, domains: list[DomainFigures], answers: list[Answer]) -> dict[str, Any]:
+        from robo_episodes.pool import write_atomically, write_json
         from robo_server.demo.figures import as_json
         from robo_server.demo.page import render, verdict_json
 
@@ -85,14 +88,7 @@ class Demo:
             "domains": [as_json(figures) for figures in domains],
             "page": str(self.out / "index.html"),
         }
-        _replace(self.out / "index.html", render(identity, self.seed, domains, answers))
-        everything = {**result, "verdicts": [verdict_json(answer) for answer in answers]}
-        _replace(self.out / "demo.json", jsonlib.dumps(everything, indent=1) + "\n")
+        page = render(identity, self.seed, domains, answers)
+        write_atomically(self.out / "index.html", page.encode())
+        write_json(self.out / "demo.json", {**result, "verdicts": [verdict_json(answer) for answer in answers]})
         return result
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write all of `text` or nothing: an interrupted run leaves the page of the last one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
