@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 
+import bundles
 import pytest
-from server_fakes import serving
+from server_fakes import LONG_S, serving
+
+from robo_dialog.detect import Detector
+from robo_dialog.detect.client import DetectorClient
+
+SERVE = (sys.executable, "-c", "from robo_dialog.cli import main; main()", "serve")
 
 
 def serve(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from robo_dialog.cli import main; main()", "serve", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*SERVE, *options], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_served_bundle_gives_the_verdicts_of_the_detector_and_stops_in_order(tmp_path):
+    bundle = bundles.write(tmp_path / "bundle")
+    local = Detector.load(bundle, threads=1).verdict([bundles.grey(140), bundles.grey(200)], "lift it")
+    command = [*SERVE, "--bundle", str(bundle), "--port", "0", "--threads", "1", "--json"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        ready = json.loads(child.stdout.readline())
+        with DetectorClient(ready["address"], timeout_s=LONG_S) as client:
+            remote = client.is_success([bundles.grey(140), bundles.grey(200)], "lift it")
+            model = client.model()
+        child.send_signal(signal.SIGTERM)
+        rest, log = child.communicate(timeout=LONG_S)
+    assert (child.returncode, rest) == (0, "")
+    assert ready == {
+        "address": f"127.0.0.1:{ready['port']}",
+        "port": ready["port"],
+        "pid": child.pid,
+        "model": "by-hand",
+        "digest": local.model_digest,
+    }
+    assert (remote.outcome, remote.probability, remote.threshold, remote.frame_probabilities, remote.model_digest) == (
+        local.outcome,
+        local.probability,
+        local.threshold,
+        local.frame_probabilities,
+        local.model_digest,
+    )
+    assert (model.name, model.digest, model.base_model) == ("by-hand", local.model_digest, "by hand")
+    assert (model.image_size, model.metrics) == ((bundles.SIZE, bundles.SIZE), bundles.LINEAGE.metrics)
+    (line,) = [line for line in map(json.loads, log.splitlines()) if line["event"] == "ready"]
+    assert (line["address"], line["digest"]) == (ready["address"], local.model_digest)
 
 
 def test_starting_imports_no_training_library():
