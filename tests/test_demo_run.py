@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import bundles
 import pytest
 
 from robo_dialog.errors import BundleError, ConfigError, RoboDialogError
@@ -92,6 +94,32 @@ def test_wrong_option_is_refused_before_anything_is_written(tmp_path, wrong):
     with pytest.raises(ConfigError, match=f"--{next(iter(wrong))}"):
         Demo(**wrong, out=tmp_path / "demo").run()
     assert not list(tmp_path.iterdir())
+
+
+def test_demo_asks_the_real_server_and_writes_page_and_figures(tmp_path, monkeypatch, capsys):
+    bundle = bundles.write(tmp_path / "bundle")
+    replaced = f"import pathlib, robo_dialog.models as m; m.embedded_bundle = lambda: pathlib.Path({str(bundle)!r}); "
+    monkeypatch.setattr("robo_dialog.models.embedded_bundle", lambda: bundle)
+    monkeypatch.setattr(asking, "_SERVE", replaced + asking._SERVE)
+    monkeypatch.setattr(
+        "robo_server.demo.cases.prepare", lambda domain, episodes, seed, folder: bright_and_dark(domain)
+    )
+    assert Demo(out=tmp_path / "demo", json=True).run() == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["model"]["name"] == "by-hand"
+    assert [figures["balanced_accuracy"] for figures in printed["domains"]] == [1.0, 1.0]
+    written = json.loads((tmp_path / "demo" / "demo.json").read_text(encoding="utf-8"))
+    assert [verdict["verdict"] for verdict in written.pop("verdicts")] == ["SUCCESS", "FAILURE"] * 2
+    assert written == printed
+    assert "source/bright" in (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
+
+
+def bright_and_dark(domain: str) -> list[Case]:
+    """Two cases that the hand-made bundle, which measures brightness, tells apart."""
+    return [
+        Case(domain, f"{domain}/{name}", "lift it", success, (CameraFrame("front", bundles.png(bundles.grey(level))),))
+        for name, success, level in (("bright", True, 255), ("dark", False, 0))
+    ]
 
 
 def test_missing_bundle_is_told_before_any_episode_is_simulated(tmp_path, monkeypatch):

@@ -99,22 +99,21 @@ def print_tables(domains: Sequence[DomainFigures], show: Callable[[Any], None]) 
         domains: the figures.
         show: prints a rich renderable, such as `rich.console.Console().print`.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="Verdicts on episodes never trained on")
-    for column in ("domain", "answers", "balanced accuracy", "95 % interval", "recall success", "recall failure"):
+    table = Table(title="Balanced accuracy and recall on episodes never trained on", box=SIMPLE_HEAD)
+    for column in ("domain", "answers", "balanced", "95 % interval", "successes", "failures"):
         table.add_column(column, justify="left" if column in ("domain", "answers") else "right")
     for figures in domains:
-        interval = f"{_percent(figures.interval[0])} to {_percent(figures.interval[1])}"
-        table.add_row(
-            figures.domain, "this detector", _percent(figures.balanced_accuracy), interval, *_recalls(figures)
-        )
+        interval = " – ".join(map(_percent, figures.interval))
+        table.add_row(figures.domain, "detector", _percent(figures.balanced_accuracy), interval, *_recalls(figures))
         for name, row in figures.baselines.items():
             table.add_row("", name.replace("_", "-"), _percent(row.balanced_accuracy), "", *_recalls(row))
         table.add_section()
     show(table)
-    rest = Table(title="Calibration and speed")
-    for column in ("domain", "episodes", "AUROC", "calibration error", "abstained", "latency p50 / p95"):
+    rest = Table(title="Calibration and speed", box=SIMPLE_HEAD)
+    for column in ("domain", "episodes", "AUROC", "ECE", "abstained", "latency p50 / p95"):
         rest.add_column(column, justify="left" if column == "domain" else "right")
     for figures in domains:
         latency = f"{figures.latency_ms.p50:.0f} / {figures.latency_ms.p95:.0f} ms"
