@@ -1,14 +1,19 @@
-"""README.md against the disk and the code: its tree, its exit codes, its links."""
+"""README.md against the disk and the code: its commands, its tree, its exit codes, its links."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 
+import bundles
 import pytest
+import recording_files
 from conftest import REPOSITORY
 
+from robo_dialog.cli import main
 from robo_dialog.errors import EXIT_CODES
+from robo_server.demo import asking
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 UNLISTED = {"__init__.py", "py.typed", ".gitignore"}
@@ -83,3 +88,40 @@ def test_links_to_files_lead_somewhere(page):
     path = REPOSITORY / page
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with recordings and a frame, where a hand-made bundle stands in for the embedded one."""
+    (tmp_path / "recordings").mkdir()
+    demo = recording_files.demo(0, attrs={"success": True, "ep_meta": '{"lang": "put the red cube on the plate"}'})
+    recording_files.write_robomimic(tmp_path / "recordings" / "day.hdf5", {"demo_0": demo})
+    (tmp_path / "frame.png").write_bytes(bundles.png(bundles.grey(255)))
+    bundle = bundles.write(tmp_path / "bundle")
+    monkeypatch.setattr("robo_dialog.models.embedded_bundle", lambda: bundle)
+    replaced = f"import pathlib, robo_dialog.models as m; m.embedded_bundle = lambda: pathlib.Path({str(bundle)!r}); "
+    monkeypatch.setattr(asking, "_SERVE", replaced + asking._SERVE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_commands_for_own_recordings_run_as_they_stand(workplace, capsys):
+    block = re.search(r"```sh\n(.*?)```", section("Your own recordings"), re.DOTALL)[1]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert [command[:2] for command in commands] == [
+        ["robo-dialog", w] for w in ("inspect", "ingest", "detect", "serve")
+    ]
+    for command in commands[:-1]:
+        with pytest.raises(SystemExit) as ended:
+            main(command[1:])
+        assert not ended.value.code, capsys.readouterr().err
+    assert commands[-1] == ["robo-dialog", "serve"]
+    assert list((workplace / "pool").glob("*.parquet"))
+
+
+def test_python_client_of_the_readme_gets_a_verdict(workplace, capsys):
+    code = re.search(r"```python\n(.*?)```", section("Your own recordings"), re.DOTALL)[1]
+    assert "127.0.0.1:50051" in code
+    with asking.running_server(workplace / "server.log") as address:
+        exec(code.replace("127.0.0.1:50051", address), {})  # noqa: S102 - our own README
+    assert capsys.readouterr().out.startswith("SUCCESS 0.99")
