@@ -94,7 +94,8 @@ def _parse(command: type[Command], name: str, arguments: list[str]) -> Command:
         raise ConfigError("the command line needs tyro; install it with: pip install 'robo-dialog[cli]'") from error
     default, rest = _take_config(command, arguments)
     extra: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(command, prog=f"robo-dialog {name}", args=rest, **extra)
+    parsed: Command = tyro.cli(command, prog=f"robo-dialog {name}", args=rest, **extra)
+    return parsed
 
 
 def _take_config(command: type[Command], arguments: list[str]) -> tuple[Command | None, list[str]]:

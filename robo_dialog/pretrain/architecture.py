@@ -93,11 +93,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     words = sorted({f" {word}" for text in corpus() for word in text.lower().split()})
     turns = ["user:", "assistant: yes", "assistant: no", " 1 2 3 4 5 6 7 8", "image"] * 8
     tokenizer.train_from_iterator([*corpus(), *words * 8, *turns], trainer)
-    fast = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<|im_start|>",
-        eos_token="<end_of_utterance>",
+        pad_token="<pad>",  # noqa: S106
+        bos_token="<|im_start|>",  # noqa: S106
+        eos_token="<end_of_utterance>",  # noqa: S106
         extra_special_tokens={
             "image_token": "<image>",
             "fake_image_token": "<fake_token_around_image>",
@@ -107,7 +107,6 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         model_max_length=MAX_LENGTH,
         padding_side="right",
     )
-    return fast
 
 
 def config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:

@@ -89,9 +89,7 @@ def state_questions(names: tuple[str, ...] = NAMES) -> list[Question]:
     return [*singles, *pairs, *plain, *(Question("count", word) for word in COUNTS)]
 
 
-def sample_questions(
-    state: State, goal: Goal, rng: np.random.Generator, count: int
-) -> list[tuple[Question, bool]]:
+def sample_questions(state: State, goal: Goal, rng: np.random.Generator, count: int) -> list[tuple[Question, bool]]:
     """Questions on one state: the episode's own success question, other instructions, state questions.
 
     Half of the others are drawn to be true where a true one exists, so that "no" is not always right.

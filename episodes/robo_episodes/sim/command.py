@@ -35,11 +35,9 @@ class Simulate:
         if self.episodes < 1:
             raise RoboDialogError(f"--episodes is {self.episodes}; ask for at least 1")
         try:
-            import mujoco  # noqa: F401
+            import robo_episodes.sim.world  # noqa: F401 - chooses EGL before anything imports mujoco
         except ModuleNotFoundError as error:
-            raise RoboDialogError(
-                "simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'"
-            ) from error
+            raise RoboDialogError("simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'") from error
         summary = self._write()
         if self.json:
             print(jsonlib.dumps(summary))
@@ -62,7 +60,7 @@ class Simulate:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         world, labels = World(), []
         camera = Camera(world)
-        with _opened(open_recording, source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
+        with open_recording(source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
             for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
                 if not finished(file, index):
                     episode = simulate(world, camera, DOMAINS[self.domain], self.split, self.seed, index)
@@ -76,15 +74,6 @@ class Simulate:
             "episodes": self.episodes,
             "labels": {"success": sum(labels), "failure": len(labels) - sum(labels)},
         }
-
-
-def _opened(opener, path: Path, env_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Open `path` and refuse a file that some other recipe wrote."""
-    try:
-        file = opener(path, env_name)
-    except OSError as error:
-        raise RoboDialogError(f"{path}: cannot be continued ({error}); delete it or choose another --out") from error
-    return file
 
 
 def _print(summary: dict[str, object]) -> None:

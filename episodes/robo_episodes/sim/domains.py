@@ -161,7 +161,11 @@ def sample_look(domain: Domain, rng: np.random.Generator) -> Look:
         for word, hue in HUES.items()
     }
     cameras = {
-        name: (_signed(domain.azimuth, rng), float(rng.uniform(*domain.elevation)), float(rng.uniform(*domain.distance)))
+        name: (
+            _signed(domain.azimuth, rng),
+            float(rng.uniform(*domain.elevation)),
+            float(rng.uniform(*domain.distance)),
+        )
         for name in ("front", "side")
     }
     return Look(
@@ -202,7 +206,7 @@ def pattern_pixels(pattern: str, size: int) -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[0:size, 0:size] / size
     match pattern:
         case "plain":
-            grey = np.ones((size, size))
+            grey = np.ones_like(x)
         case "wood":
             warp = 0.04 * np.sin(2 * np.pi * (y * 1.5 + 0.3 * np.sin(2 * np.pi * x)))
             grey = 0.86 + 0.10 * np.sin(2 * np.pi * 11 * (x + warp)) + rng.normal(0, 0.02, (size, size))
@@ -222,4 +226,5 @@ def pattern_pixels(pattern: str, size: int) -> npt.NDArray[np.uint8]:
             grey = 0.55 + 0.45 * np.kron(coarse, np.ones((size // 9 + 1, size // 9 + 1)))[:size, :size]
         case _:
             raise ValueError(f"unknown pattern {pattern!r}")
-    return (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    return pixels

@@ -65,15 +65,17 @@ def draw(domain: Domain, rng: np.random.Generator, index: int) -> Start:
     return Start(scene, plan(scene, goal, rng), sample_look(domain, rng))
 
 
-def simulate(world: World, camera: Camera, domain: Domain, split: Split, seed: int, index: int) -> SimulatedEpisode:
-    """Run and film one episode with every camera."""
+def simulate(
+    world: World, camera: Camera, domain: Domain, split: Split, seed: int, index: int, *, every: int = FRAME_EVERY
+) -> SimulatedEpisode:
+    """Run and film one episode with every camera, a moment each `every` control steps, the start and the end."""
     rng = generator(domain.name, split, seed, index)
     start = draw(domain, rng, index)
     world.reset(start.scene)
     camera.dress(start.look)
     seen: list[Moment] = []
     frames: dict[str, list[Image]] = {name: [] for name in CAMERAS}
-    for moment in moments(world, start.attempt, every=FRAME_EVERY):
+    for moment in moments(world, start.attempt, every=every):
         seen.append(moment)
         for name in CAMERAS:
             frames[name].append(camera.shoot(name, start.look, rng))

@@ -221,5 +221,3 @@ def _drawer(scene: Scene, goal: Goal, rng: np.random.Generator, wish: str) -> li
         Waypoint((at[0], moved, level), 0.002, 4),
         Waypoint((at[0], moved, level), OPEN, 4),
     ]
-
-

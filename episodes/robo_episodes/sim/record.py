@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from robo_episodes.errors import RecordingError
 from robo_episodes.sim.episode import SimulatedEpisode
 from robo_episodes.sim.render import CAMERAS
 from robo_episodes.sim.state import State
@@ -37,13 +38,25 @@ def state_from_facts(content: dict[str, object]) -> State:
     )
 
 
-def open_recording(path: Path, env_name: str) -> h5py.File:
-    """Create or continue the HDF5 file at `path`."""
-    file = h5py.File(path, "a", libver="latest")
+def open_recording(path: Path, recipe: str) -> h5py.File:
+    """Create the HDF5 file at `path`, or open it to continue.
+
+    `recipe` names domain, split and seed; it is kept as `env_name` in the file.
+
+    Raises:
+        RecordingError: the file cannot be opened, or another recipe wrote it.
+    """
+    try:
+        file = h5py.File(path, "a", libver="latest")
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be continued ({error}); delete it or choose another --out") from error
     data = file.require_group("data")
-    data.attrs["env_args"] = json.dumps(
-        {"env_name": env_name, "type": 3, "env_kwargs": {"camera_names": list(CAMERAS)}}
-    )
+    arguments = {"env_name": recipe, "type": 3, "env_kwargs": {"camera_names": list(CAMERAS)}}
+    found = json.loads(data.attrs.get("env_args", json.dumps(arguments))).get("env_name")
+    if found != recipe:
+        file.close()
+        raise RecordingError(f"{path}: was made by `{found}`, not by `{recipe}`; choose another --out")
+    data.attrs["env_args"] = json.dumps(arguments)
     data.attrs.setdefault("total", 0)
     return file
 

@@ -35,7 +35,7 @@ class Camera:
             self._fill(pattern)
         try:
             self._renderer = mujoco.Renderer(world.model, SIZE, SIZE)
-        except Exception as error:  # noqa: BLE001 - mujoco raises whatever the GL binding of the day raises
+        except Exception as error:
             raise RoboDialogError(
                 "MuJoCo cannot open an OpenGL context for rendering; on a machine without a screen install EGL with "
                 "`apt-get install -y libegl1 libgl1 libgles2` (or libosmesa6 and set MUJOCO_GL=osmesa)"
@@ -77,7 +77,8 @@ class Camera:
         exposed = 255.0 * clean**look.gamma
         if look.noise > 0:
             exposed += rng.normal(0.0, look.noise, exposed.shape)
-        return np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
+        frame: Image = np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
+        return frame
 
     def classes(self, camera: str) -> npt.NDArray[np.uint8]:
         """Dense labels (SIZE, SIZE): index into PARTS, or len(PARTS) + slot of an object's body."""

@@ -18,11 +18,15 @@ SPEED = 0.022
 
 @dataclass(frozen=True)
 class Moment:
-    """The world after some control steps: its facts, the gripper (3,) in metres and the command (4,) that led there."""
+    """The world after some control steps: its facts, the gripper (3,) in metres and the command (4,) that led there.
+
+    `last` marks the end of the attempt.
+    """
 
     state: State
     gripper: npt.NDArray[np.float64]
     action: npt.NDArray[np.float64]
+    last: bool = False
 
 
 def moments(world: World, attempt: Attempt, *, every: int) -> Iterator[Moment]:
@@ -44,4 +48,4 @@ def moments(world: World, attempt: Attempt, *, every: int) -> Iterator[Moment]:
                 yield Moment(world.state(), world.gripper, np.array([*target, point.fingers]))
         here, fingers = goal, point.fingers
     world.step(here, fingers, 6)
-    yield Moment(world.state(), world.gripper, np.array([*here, fingers]))
+    yield Moment(world.state(), world.gripper, np.array([*here, fingers]), last=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 
-os.environ.setdefault("MUJOCO_GL", "egl")
+if sys.platform.startswith("linux"):
+    os.environ.setdefault("MUJOCO_GL", "egl")  # must be set before mujoco is imported
 
 import mujoco
 import numpy as np
@@ -123,9 +125,7 @@ class World:
         self.model = mujoco.MjModel.from_xml_string(_xml())
         self.data = mujoco.MjData(self.model)
         self.scene = Scene((), (0.0, 0.0), 0.0)
-        self._ids = {
-            self.model.geom(i).name: i for i in range(self.model.ngeom)
-        }
+        self._ids = {self.model.geom(i).name: i for i in range(self.model.ngeom)}
 
     def reset(self, scene: Scene) -> None:
         """Place everything as `scene` says, the gripper at home and open, and let it settle."""
@@ -196,9 +196,7 @@ class World:
         geom = f"thing{thing.slot}"
         return (geom, "finger_l") in touching and (geom, "finger_r") in touching
 
-    def _held(
-        self, touching: set[tuple[str, str]], where: dict[str, npt.NDArray[np.float64]]
-    ) -> str | None:
+    def _held(self, touching: set[tuple[str, str]], where: dict[str, npt.NDArray[np.float64]]) -> str | None:
         for thing in self.scene.things:
             clear = where[thing.name][2] - HALF_HEIGHT[thing.shape] > 0.05
             if clear and self._gripped(thing, touching):

@@ -1,0 +1,50 @@
+"""Where an interrupted pretraining goes on: master weights and optimiser state in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after `step` steps of stage number `stage`; tensors are named `<kind>.<index of the weight>`."""
+
+    stage: int
+    step: int
+    tensors: dict[str, torch.Tensor]
+
+    def restore(self, weights: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer) -> None:
+        """Put weights and optimiser state back in place."""
+        with torch.no_grad():
+            for index, weight in enumerate(weights):
+                kinds = [name.rsplit(".", 1)[0] for name in self.tensors if name.endswith(f".{index}")]
+                weight.copy_(self.tensors[f"weight.{index}"])
+                optimiser.state[weight] = {k: self.tensors[f"{k}.{index}"] for k in kinds if k != "weight"}
+
+
+def write_checkpoint(
+    path: Path, stage: int, step: int, weights: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer
+) -> None:
+    """Replace the file at `path` in one go."""
+    tensors = {f"weight.{index}": weight.detach() for index, weight in enumerate(weights)}
+    for index, weight in enumerate(weights):
+        tensors |= {f"{kind}.{index}": value for kind, value in optimiser.state.get(weight, {}).items()}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={"stage": str(stage), "step": str(step)})
+    part.replace(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`, or None if there is none yet."""
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        meta = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    return Checkpoint(int(meta["stage"]), int(meta["step"]), tensors)

@@ -1,0 +1,126 @@
+"""Training frames of `tiny`: simulated `source` episodes, in shards that any number of processes can make."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
+from robo_dialog.pretrain.architecture import PATCH
+from robo_episodes.sim.domains import DOMAINS
+from robo_episodes.sim.episode import FRAME_EVERY, draw, generator
+from robo_episodes.sim.record import facts, state_from_facts
+from robo_episodes.sim.render import PARTS, SIZE, Camera
+from robo_episodes.sim.rollout import moments
+from robo_episodes.sim.scene import SLOTS, Scene
+from robo_episodes.sim.state import NAMES, Goal, State
+
+SHARD_EPISODES = 250
+MIDWAY_SHARE = 0.15
+"""Probability of keeping a frame that is not the last one of its episode."""
+WRIST_SHARE = 0.3
+
+GRID = SIZE // PATCH
+CLASSES = len(PARTS) + len(NAMES)
+"""Dense classes: parts of the scenery, then objects by name."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Training frames in memory, aligned by row.
+
+    images: (N, 96, 96, 3) uint8 RGB; patches: (N, GRID, GRID) uint8 dense classes; states, goals: length N;
+    cameras: (N,) of names; episodes: (N,) int64.
+    """
+
+    images: npt.NDArray[np.uint8]
+    patches: npt.NDArray[np.uint8]
+    states: list[State]
+    goals: list[Goal]
+    cameras: npt.NDArray[np.str_]
+    episodes: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def make_shards(folder: Path, *, episodes: int, seed: int, workers: int) -> Iterator[Path]:
+    """Simulate `episodes` training episodes into `folder`; shards that exist are kept. Yields finished shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05d}.npz" for number in range(shard_count(episodes))]
+    todo = [(path, seed, number) for number, path in enumerate(paths) if not path.exists()]
+    yield from (path for path in paths if path.exists())
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_make_shard, todo)
+
+
+def shard_count(episodes: int) -> int:
+    """Shards that hold at least so many episodes; the last one is made whole."""
+    return -(-episodes // SHARD_EPISODES)
+
+
+def load(folder: Path) -> Frames:
+    """Read all shards of `folder`, in order."""
+    shards = [np.load(path) for path in sorted(folder.glob("*.npz"))]
+    rows = [json.loads(line) for shard in shards for line in str(shard["rows"]).splitlines()]
+    return Frames(
+        images=np.concatenate([shard["images"] for shard in shards]),
+        patches=np.concatenate([shard["patches"] for shard in shards]),
+        states=[state_from_facts(row["facts"]) for row in rows],
+        goals=[Goal(*row["goal"]) for row in rows],
+        cameras=np.array([row["camera"] for row in rows]),
+        episodes=np.array([row["episode"] for row in rows]),
+    )
+
+
+def _make_shard(job: tuple[Path, int, int]) -> Path:
+    path, seed, number = job
+    world = World()
+    camera = Camera(world)
+    images, patches, rows = [], [], []
+    for index in range(number * SHARD_EPISODES, (number + 1) * SHARD_EPISODES):
+        rng = generator("source", "train", seed, index)
+        start = draw(DOMAINS["source"], rng, index)
+        world.reset(start.scene)
+        camera.dress(start.look)
+        goal = start.attempt.goal
+        for moment in moments(world, start.attempt, every=FRAME_EVERY):
+            if not moment.last and rng.random() > MIDWAY_SHARE:
+                continue
+            for name in ("front", "side", "wrist") if rng.random() < WRIST_SHARE else ("front", "side"):
+                images.append(camera.shoot(name, start.look, rng))
+                patches.append(patch_classes(camera.classes(name), start.scene))
+                row = {"facts": facts(moment.state), "goal": [goal.family, goal.moved, goal.below]}
+                rows.append(json.dumps({**row, "camera": name, "episode": index}))
+    buffer = io.BytesIO()
+    np.savez(buffer, images=np.stack(images), patches=np.stack(patches), rows=np.array("\n".join(rows)))
+    part = path.with_suffix(".part")
+    part.write_bytes(buffer.getvalue())
+    part.replace(path)
+    return path
+
+
+def patch_classes(pixels: npt.NDArray[np.uint8], scene: Scene) -> npt.NDArray[np.uint8]:
+    """Dense pixel labels (96, 96) to one class a patch (GRID, GRID).
+
+    The most frequent class other than "nothing" if it covers a tenth of the patch; objects count double, being small.
+    """
+    names = {thing.slot: NAMES.index(thing.name) for thing in scene.things}
+    lookup = np.arange(len(PARTS) + len(SLOTS))
+    for slot in range(len(SLOTS)):
+        lookup[len(PARTS) + slot] = len(PARTS) + names[slot] if slot in names else 0
+    blocks = lookup[pixels].reshape(GRID, PATCH, GRID, PATCH).transpose(0, 2, 1, 3).reshape(GRID * GRID, -1)
+    counts = np.stack([(blocks == c).sum(1) for c in range(CLASSES)], axis=1)
+    weighted = counts * np.where(np.arange(CLASSES) >= len(PARTS), 2, 1)
+    weighted[:, 0] = 0
+    best = weighted.argmax(1)
+    covered = counts[np.arange(len(best)), best] >= 0.1 * PATCH * PATCH
+    classes: npt.NDArray[np.uint8] = np.where(covered, best, 0).astype(np.uint8).reshape(GRID, GRID)
+    return classes

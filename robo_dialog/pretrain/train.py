@@ -1,0 +1,179 @@
+"""Trains `tiny` from scratch: first the vision tower on dense labels, then everything on questions, captions and games.
+
+Starting with the dense labels is what makes it possible: questions alone leave a random vision tower at the majority
+answer for thousands of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+from transformers import SmolVLMForConditionalGeneration
+
+from robo_dialog.pretrain.architecture import VISION_WIDTH, build
+from robo_dialog.pretrain.checkpoint import read_checkpoint, write_checkpoint
+from robo_dialog.pretrain.data import CLASSES, Frames
+from robo_dialog.pretrain.lessons import CANDIDATES, game_rows, image_rows
+from robo_dialog.pretrain.packing import Packer, Row, forward, image_features
+from robo_dialog.pretrain.recipe import Recipe
+
+CHECKPOINT_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step's losses and the share of right first answer tokens, over questions only."""
+
+    stage: str
+    step: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+class Trainer:
+    """Weights in bfloat16 with float32 masters (the fastest exact-enough way on a CPU), AdamW, one-cycle rate.
+
+    Every step's data is a pure function of (seed, stage, step), so that a resumed run equals an uninterrupted one.
+    """
+
+    def __init__(self, recipe: Recipe, frames: Frames, folder: Path) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.frames = recipe, frames
+        self._checkpoint = folder / "checkpoint.safetensors"
+        self.model, self.processor = build(recipe.seed)
+        self.dense = torch.nn.Linear(VISION_WIDTH, CLASSES)
+        self._master = [p.detach().clone() for p in self._parameters()]
+        self.model.to(torch.bfloat16).train()
+        self.dense.to(torch.bfloat16)
+        self._packer = Packer(self.processor.tokenizer)
+        self._image_token = int(self.model.config.image_token_id)
+        self._images = torch.from_numpy(frames.images)
+        self._patches = torch.from_numpy(frames.patches).long().flatten(1)
+        self._class_weights = torch.ones(CLASSES)
+        self._class_weights[0] = 0.2
+        self._groups = _by_family(frames)
+
+    def run(self) -> Iterator[Progress]:
+        """Both stages from the last checkpoint on; yields every step."""
+        stages = (
+            ("vision", self.recipe.vision_steps, self.recipe.vision_lr),
+            ("answers", self.recipe.steps, self.recipe.lr),
+        )
+        saved = read_checkpoint(self._checkpoint)
+        for number, (stage, steps, peak) in enumerate(stages):
+            if saved is not None and number < saved.stage:
+                continue
+            optimiser = torch.optim.AdamW(self._master, lr=peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+            first = 0
+            if saved is not None and number == saved.stage:
+                saved.restore(self._master, optimiser)
+                self._publish()
+                first = saved.step
+            for step in range(first, steps):
+                yield self._step(stage, step, optimiser, peak * one_cycle(step, steps))
+                if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
+                    write_checkpoint(self._checkpoint, number, step + 1, self._master, optimiser)
+
+    def _step(self, stage: str, step: int, optimiser: torch.optim.Optimizer, rate: float) -> Progress:
+        started = time.monotonic()
+        rng = np.random.default_rng([self.recipe.seed, len(stage), step])
+        loss, accuracy = self._vision(rng) if stage == "vision" else self._answers(rng, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._update(optimiser, rate)
+        return Progress(stage, step, float(loss.detach()), accuracy, time.monotonic() - started)
+
+    def export(self, out: Path) -> None:
+        """Write the checkpoint with the processor, weights in float16."""
+        values = dict(zip((n for n, _ in self.model.named_parameters()), self._master, strict=False))
+        model = SmolVLMForConditionalGeneration(self.model.config)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(values[name])
+        model.half().save_pretrained(out)
+        self.processor.save_pretrained(out)
+
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.model.parameters(), *self.dense.parameters()]
+
+    def _pixels(self, picks: list[int]) -> torch.Tensor:
+        return self._images[picks].permute(0, 3, 1, 2).to(torch.bfloat16) / 127.5 - 1.0
+
+    def _vision(self, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
+        picks = rng.integers(0, len(self.frames), self.recipe.vision_batch).tolist()
+        patches, _ = image_features(self.model, self._pixels(picks))
+        return self._dense_loss(patches, picks)
+
+    def _dense_loss(self, patches: torch.Tensor, picks: list[int]) -> tuple[torch.Tensor, float]:
+        logits = self.dense(patches).float().flatten(0, 1)
+        wanted = self._patches[picks].flatten()
+        things = wanted > 0
+        right = float((logits.argmax(1) == wanted)[things].float().mean())
+        return F.cross_entropy(logits, wanted, weight=self._class_weights), right
+
+    def _answers(self, rng: np.random.Generator, step: int) -> tuple[torch.Tensor, float]:
+        picks = self._pick(rng)
+        patches, features = image_features(self.model, self._pixels(picks))
+        loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng))
+        playing = step >= self.recipe.games_from * self.recipe.steps and step % self.recipe.games_every == 0
+        if playing:
+            loss = loss + 0.5 * self._talk_loss(features, game_rows(self.frames, picks, rng))[0]
+        dense, _ = self._dense_loss(patches, picks)
+        return loss + self.recipe.dense_weight * dense, right
+
+    def _talk_loss(self, features: torch.Tensor, rows: list[Row]) -> tuple[torch.Tensor, float]:
+        logits, targets, weights = forward(self.model, features, self._packer.pack(rows), self._image_token)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        sure = weights == 1.0
+        right = float((logits.argmax(1) == targets)[sure].float().mean())
+        return (losses * weights).sum() / weights.sum(), right
+
+    def _pick(self, rng: np.random.Generator) -> list[int]:
+        """Images of a step in groups of CANDIDATES; half of the groups are of one instruction family."""
+        picks: list[int] = []
+        for _ in range(self.recipe.batch // CANDIDATES):
+            pool = self._groups[int(rng.integers(len(self._groups)))] if rng.random() < 0.5 else None
+            chosen = rng.integers(0, len(self.frames) if pool is None else len(pool), CANDIDATES)
+            picks += chosen.tolist() if pool is None else pool[chosen].tolist()
+        return picks
+
+    def _update(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        for master, parameter in zip(self._master, self._parameters(), strict=True):
+            master.grad = None if parameter.grad is None else parameter.grad.float()
+            parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(self._master, 1.0)
+        optimiser.step()
+        self._publish()
+
+    def _publish(self) -> None:
+        with torch.no_grad():
+            for master, parameter in zip(self._master, self._parameters(), strict=True):
+                parameter.copy_(master)
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """Learning-rate factor: linear warm-up over 5 %, then a cosine down to 2 %."""
+    warm = max(1, int(0.05 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(1, steps - warm))))
+
+
+def _by_family(frames: Frames) -> list[npt.NDArray[np.intp]]:
+    families = np.array([goal.family for goal in frames.goals])
+    return [np.flatnonzero(families == family) for family in sorted(set(families))]
+
+
+def log_line(progress: Progress) -> str:
+    """One JSON line of the training log."""
+    return json.dumps({key: round(v, 4) if isinstance(v, float) else v for key, v in vars(progress).items()})
