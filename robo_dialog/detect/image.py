@@ -23,7 +23,7 @@ MAX_PIXELS = 16_000_000
 MAX_BYTES = 32 << 20
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _JPEG_STANDALONE = (0x01, 0xD8)
 _JPEG_START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
 _JPEG_END = 0xD9
