@@ -15,7 +15,8 @@ import numpy.typing as npt
 from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
 from robo_dialog.pretrain.architecture import PATCH
 from robo_episodes.sim.domains import DOMAINS
-from robo_episodes.sim.episode import FRAME_EVERY, draw, generator
+from robo_episodes.sim.command import FRAME_EVERY
+from robo_episodes.sim.episode import draw, generator
 from robo_episodes.sim.record import facts, state_from_facts
 from robo_episodes.sim.render import PARTS, SIZE, Camera
 from robo_episodes.sim.rollout import moments

@@ -10,10 +10,10 @@ class Recipe:
     """Everything that decides the weights besides the frames. Steps are optimiser steps, batches are images."""
 
     seed: int = 0
-    vision_steps: int = 1500
+    vision_steps: int = 1200
     vision_batch: int = 48
     vision_lr: float = 1e-3
-    steps: int = 8000
+    steps: int = 7000
     batch: int = 32
     lr: float = 8e-4
     games_every: int = 3

@@ -9,6 +9,8 @@ from typing import Literal
 
 from robo_episodes.errors import RoboDialogError
 
+FRAME_EVERY = 14
+
 
 @dataclass(frozen=True)
 class Simulate:
@@ -27,13 +29,15 @@ class Simulate:
     """Episodes are a pure function of domain, split, seed and index."""
     split: Literal["train", "evaluation"] = "evaluation"
     """Streams of random numbers that never overlap; models are trained on `train` only."""
+    every: int = FRAME_EVERY
+    """Control steps (48 ms each) between recorded frames; the first and the last are always recorded."""
     json: bool = False
     """Print one JSON object on stdout instead of a table."""
 
     def run(self) -> int:
         """Write the file; returns 0."""
-        if self.episodes < 1:
-            raise RoboDialogError(f"--episodes is {self.episodes}; ask for at least 1")
+        if self.episodes < 1 or self.every < 1:
+            raise RoboDialogError(f"--episodes is {self.episodes} and --every {self.every}; both must be at least 1")
         try:
             import robo_episodes.sim.world  # noqa: F401 - chooses EGL before anything imports mujoco
         except ModuleNotFoundError as error:
@@ -63,7 +67,7 @@ class Simulate:
         with open_recording(source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
             for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
                 if not finished(file, index):
-                    episode = simulate(world, camera, DOMAINS[self.domain], self.split, self.seed, index)
+                    episode = simulate(world, camera, DOMAINS[self.domain], self.split, self.seed, index, every=self.every)
                     append(file, index, episode, self.domain)
                 labels.append(bool(file[f"data/demo_{index}"].attrs["success"]))
         if source is part:

@@ -10,17 +10,15 @@ from typing import Literal
 import numpy as np
 
 from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
+from robo_episodes.sim.command import FRAME_EVERY
 from robo_episodes.sim.domains import Domain, Look, sample_look
-from robo_episodes.sim.policy import Attempt, plan, sample_goal
+from robo_episodes.sim.policy import Attempt, plan, possible_goals
 from robo_episodes.sim.render import CAMERAS, Camera, Image
 from robo_episodes.sim.rollout import Moment, moments
 from robo_episodes.sim.scene import Scene, sample_scene
 from robo_episodes.sim.state import FAMILIES, State
 
 Split = Literal["train", "evaluation"]
-
-FRAME_EVERY = 14
-"""Control steps (48 ms each) between recorded frames."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,16 @@ def generator(domain: str, split: Split, seed: int, index: int) -> np.random.Gen
 
 
 def draw(domain: Domain, rng: np.random.Generator, index: int) -> Start:
-    """Scene, attempt and look of episode `index`; instruction families take turns where the scene allows."""
+    """Scene, attempt and look of episode `index`; instruction families take turns, scenes are drawn to fit."""
     family = FAMILIES[index % len(FAMILIES)]
-    scene = sample_scene(rng, on_plate=0.7 if family == "push" else 0.2)
-    goal = sample_goal(scene, rng, family)
+    for _ in range(100):
+        scene = sample_scene(rng, on_plate=0.7 if family == "push" else 0.2)
+        goals = possible_goals(scene, family)
+        if goals:
+            break
+    else:
+        raise RuntimeError(f"no scene in 100 allows an instruction of the family {family!r}")
+    goal = goals[int(rng.integers(len(goals)))]
     return Start(scene, plan(scene, goal, rng), sample_look(domain, rng))
 
 

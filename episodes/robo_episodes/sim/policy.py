@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_episodes.sim.scene import CABINET, HALF_HEIGHT, PLATE_HEIGHT, PLATE_RADIUS, REACH, Scene, Thing
-from robo_episodes.sim.state import FAMILIES, Goal
+from robo_episodes.sim.state import Goal
 from robo_episodes.sim.world import CLOSED, HOME, OPEN
 
 INTENTS = ("competent", "near_miss", "wrong_object", "dropped", "timed_out")
@@ -41,26 +41,26 @@ class Attempt:
     waypoints: tuple[Waypoint, ...]
 
 
-def sample_goal(scene: Scene, rng: np.random.Generator, family: str | None = None) -> Goal:
-    """An instruction that makes sense in `scene` (its objects exist and it is not fulfilled at the start)."""
-    options: dict[str, list[Goal]] = {name: [] for name in FAMILIES}
-    placed = {t.name for t in scene.things if _on_plate(scene, t)}
-    for thing in _graspable(scene):
-        options["lift"].append(Goal("lift", thing.name))
-        if thing.name in placed:
-            options["push"].append(Goal("push", thing.name))
-        elif not placed:
-            options["place"].append(Goal("place", thing.name))
-        if thing.shape != "ball":
-            bases = [o for o in _graspable(scene) if o is not thing and o.shape != "ball"]
-            options["stack"] += [Goal("stack", thing.name, base.name) for base in bases]
-    if scene.drawer < 0.3:
-        options["open"].append(Goal("open"))
-    if scene.drawer > 0.6:
-        options["close"].append(Goal("close"))
-    families = [name for name in FAMILIES if options[name]]
-    chosen = family if family in families else families[int(rng.integers(len(families)))]
-    return options[chosen][int(rng.integers(len(options[chosen])))]
+def possible_goals(scene: Scene, family: str) -> list[Goal]:
+    """Instructions of a family that make sense in `scene`: their objects exist and they are not fulfilled yet."""
+    free = _graspable(scene)
+    placed = [thing for thing in free if _on_plate(scene, thing)]
+    flat = [thing for thing in free if thing.shape != "ball"]
+    match family:
+        case "place":
+            plate_taken = any(_on_plate(scene, thing) for thing in scene.things)
+            return [] if plate_taken else [Goal("place", thing.name) for thing in free]
+        case "stack":
+            return [Goal("stack", a.name, b.name) for a in flat for b in flat if a is not b]
+        case "lift":
+            return [Goal("lift", thing.name) for thing in free]
+        case "push":
+            return [Goal("push", thing.name) for thing in placed]
+        case "open":
+            return [Goal("open")] if scene.drawer < 0.3 else []
+        case "close":
+            return [Goal("close")] if scene.drawer > 0.6 else []
+    raise ValueError(f"unknown instruction family {family!r}")
 
 
 def plan(scene: Scene, goal: Goal, rng: np.random.Generator, intent: str | None = None) -> Attempt:

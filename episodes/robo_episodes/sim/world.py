@@ -67,6 +67,7 @@ def _xml() -> str:
   <option timestep="{TIMESTEP}" integrator="implicitfast" cone="elliptic" impratio="8"/>
   <visual><global offwidth="256" offheight="256"/><quality shadowsize="0" offsamples="4"/>
     <headlight ambient="0.3 0.3 0.3" diffuse="0.3 0.3 0.3" specular="0 0 0"/><map znear="0.02" zfar="20"/></visual>
+  <statistic extent="1" center="0 0 0"/>
   <asset>{textures}{paints}
     <material name="plate" specular="0.3"/><material name="cabinet"/><material name="drawer"/><material name="handle"/>
     <material name="gripper" specular="0.3"/><material name="finger"/><material name="floor"/></asset>
@@ -102,7 +103,7 @@ def _xml() -> str:
       <geom name="palm" type="box" pos="0 0 0.075" size="0.018 0.062 0.012" material="gripper" mass="0.4"/>
       <geom name="arm" type="capsule" fromto="0 0 0.09 0 0.05 0.5" size="0.02" material="gripper" mass="0.4"
         contype="0" conaffinity="0"/>
-      <camera name="wrist" pos="0 -0.075 0.10" xyaxes="1 0 0 0 0.76 0.65" fovy="75"/>
+      <camera name="wrist" pos="0.10 0 0.09" xyaxes="0 1 0 -0.669 0 0.743" fovy="75"/>
       <body name="finger_l" gravcomp="1"><joint name="fl" type="slide" axis="0 1 0" range="0 0.055" damping="8"/>
         <geom name="finger_l" type="box" pos="0 0.006 0.028" size="0.014 0.006 0.036" material="finger" mass="0.05"
           friction="2 0.05 0.002" condim="6"/></body>

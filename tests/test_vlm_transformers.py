@@ -1,0 +1,74 @@
+"""A transformers checkpoint behind the VLM protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robo_dialog.errors import ModelError
+from robo_dialog.pretrain.architecture import build
+from robo_dialog.vlm.prompts import ANSWERS, normalized, success_question
+from robo_dialog.vlm.protocol import Message, Prompt
+from robo_dialog.vlm.transformers_vlm import TransformersVLM
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("random")
+    model, processor = build(seed=2)
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vlm(folder: Path) -> TransformersVLM:
+    return TransformersVLM(folder, device="cpu", batch=3)
+
+
+def prompts(count: int) -> list[Prompt]:
+    rng = np.random.default_rng(0)
+    texts = ["Is there a red cube?", success_question("stack the red cube on the green cylinder"), "Why?"]
+    return [
+        (Message("user", texts[i % 3], (rng.integers(0, 256, (120, 160, 3), dtype=np.uint8),)),) for i in range(count)
+    ]
+
+
+def test_scores_are_log_probabilities_over_the_options(vlm: TransformersVLM) -> None:
+    scores = vlm.score(prompts(4), ANSWERS)
+    assert scores.shape == (4, 2)
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=1e-9)
+
+
+def test_batch_mates_do_not_change_a_score(vlm: TransformersVLM) -> None:
+    several = prompts(5)
+    together = vlm.score(several, ANSWERS)
+    alone = np.concatenate([vlm.score([prompt], ANSWERS) for prompt in several])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_no_prompts_give_no_scores(vlm: TransformersVLM) -> None:
+    assert vlm.score([], ANSWERS).shape == (0, 2)
+
+
+def test_the_same_seed_gives_the_same_texts_and_never_a_control_token(vlm: TransformersVLM) -> None:
+    first, second, other = (vlm.generate(prompts(4), seed=seed, temperature=1.5, max_tokens=8) for seed in (1, 1, 2))
+    assert first == second != other
+    assert not any("<" in text for text in first if "image" in text or "im_start" in text)
+
+
+def test_options_that_begin_alike_are_refused(vlm: TransformersVLM) -> None:
+    with pytest.raises(ModelError, match="different tokens"):
+        vlm.score(prompts(1), (" yes", " yes please"))
+
+
+def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        TransformersVLM(tmp_path)
+
+
+def test_punctuation_and_spaces_do_not_change_the_question() -> None:
+    assert success_question("  lift the  red cube. ") == success_question("lift the red cube")
+    assert normalized("Open the drawer!") == "Open the drawer"
