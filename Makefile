@@ -11,6 +11,8 @@ export MUJOCO_GL ?= egl
 # kernel each time, and about half of a step is spent on page faults.
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
+# Huge pages for the same memory: a training step took 0.5 s with them and 2 to 5 s without on a virtual machine.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 endif
 
 STAMP := .venv/.setup-stamp
