@@ -50,7 +50,7 @@ install_packages() {
   # A .venv whose interpreter went away, or whose pip never arrived, is made anew.
   .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
   # One call with the constraints in it: a second `pip install` could move what the first had pinned.
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+  .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 }
 
 check_python
