@@ -10,12 +10,11 @@ import sys
 import threading
 from collections.abc import Callable
 
-from server_fakes import FakeScorer, fake_model
-
 from robo_server.app import run
 from robo_server.command import end_process
 from robo_server.logs import log_to_stderr
 from robo_server.settings import Settings
+from server_fakes import FakeScorer, fake_model
 
 
 def say(line: str) -> None:

@@ -101,7 +101,7 @@ def serving(**settings: float) -> Iterator[Served]:
     thread.start()
 
     async def start() -> Served:
-        server = Server(Settings(port=0, **settings))
+        server = Server(Settings(port=0, **{"deadline_s": LONG_S, **settings}))
         address = await server.listen()
         await server.load(lambda: fake_model(scorer))
         return Served(address, scorer, loop, server)

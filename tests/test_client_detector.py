@@ -11,7 +11,6 @@ import cv2
 import grpc
 import numpy as np
 import pytest
-from server_fakes import DIGEST, LONG_S, jpeg, png, serving
 
 from robo_dialog.detect.client import (
     DeadlineMissedError,
@@ -25,6 +24,7 @@ from robo_dialog.detect.client import (
 )
 from robo_dialog.detect.verdict import Frame, Outcome, Request
 from robo_dialog.errors import RoboDialogError
+from server_fakes import DIGEST, LONG_S, jpeg, png, serving
 
 DO = "put the block on the plate"
 WHITE = np.full((20, 30, 3), 255, np.uint8)
@@ -32,7 +32,7 @@ WHITE = np.full((20, 30, 3), 255, np.uint8)
 
 @pytest.fixture(scope="module")
 def served():
-    with serving(max_in_flight=1) as server:
+    with serving() as server:
         yield server
 
 
@@ -40,7 +40,6 @@ def served():
 def scorer(served):
     yield served.scorer
     served.scorer.failure = None
-    served.scorer.gate.set()
 
 
 @pytest.fixture
@@ -106,12 +105,28 @@ def test_a_fault_of_the_server_is_told_with_the_request_id(client, scorer):
         client.is_success([WHITE], DO, request_id="robot-7")
 
 
-def test_a_full_server_is_overloaded_and_a_slow_one_misses_the_deadline(served, client, scorer):
-    scorer.gate.clear()
-    with DetectorClient(served.address, timeout_s=0.1) as hasty, pytest.raises(DeadlineMissedError):
-        hasty.is_success([WHITE], DO)
-    with pytest.raises(DetectorOverloadedError, match="try again later"):
-        client.is_success([WHITE], DO)
+def test_a_full_server_is_overloaded():
+    with (
+        serving(max_in_flight=1) as served,
+        DetectorClient(served.address, timeout_s=LONG_S) as client,
+        ThreadPoolExecutor(1) as other,
+    ):
+        served.scorer.gate.clear()
+        first = other.submit(client.is_success, [WHITE], DO)
+        assert served.scorer.entered.acquire(timeout=LONG_S)
+        try:
+            with pytest.raises(DetectorOverloadedError, match="try again later"):
+                client.is_success([WHITE], DO)
+        finally:
+            served.scorer.gate.set()
+        assert first.result().outcome is Outcome.SUCCESS
+
+
+def test_a_slow_server_misses_the_deadline():
+    with serving() as served, DetectorClient(served.address, timeout_s=0.1) as client:
+        served.scorer.gate.clear()
+        with pytest.raises(DeadlineMissedError):
+            client.is_success([WHITE], DO)
 
 
 def test_no_server_is_unavailable_within_the_deadline():

@@ -12,10 +12,10 @@ from google.rpc.error_details_pb2 import BadRequest, RequestInfo
 from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from server_fakes import LONG_S, jpeg, png, question, serving, stub_of
 
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.settings import MIB
+from server_fakes import LONG_S, jpeg, png, question, serving, stub_of
 
 METHOD = "/robo_dialog.v1.SuccessDetectorService/"
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

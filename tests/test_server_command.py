@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 
-import bundles
 import pytest
-from server_fakes import LONG_S, serving
 
+import bundles
 from robo_dialog.detect import Detector
 from robo_dialog.detect.client import DetectorClient
+from server_fakes import LONG_S, serving
 
 SERVE = (sys.executable, "-c", "from robo_dialog.cli import main; main()", "serve")
 

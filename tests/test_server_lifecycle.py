@@ -18,13 +18,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from server_fakes import LONG_S, FakeScorer, fake_model, question, serving, stub_of
 
 from robo_dialog.errors import BundleError, ConfigError
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.app import Server, run
 from robo_server.model import Model
 from robo_server.settings import SERVICE, Settings
+from server_fakes import LONG_S, FakeScorer, fake_model, question, serving, stub_of
 
 HERE = Path(__file__).parent
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -93,6 +93,23 @@ def test_a_second_signal_ends_the_process_at_once():
         child.send_signal(signal.SIGTERM)
         assert child.wait(LONG_S) == 128 + signal.SIGTERM
         assert {call.exception().code() for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_a_stopping_server_refuses_new_calls_as_unavailable_and_answers_the_open_ones():
+    with serving() as served, stub_of(served.address) as stub, health_watch(served.address) as health:
+        assert next(health) == SERVING
+        served.scorer.gate.clear()
+        accepted = stub.IsSuccess.future(question(), timeout=LONG_S)
+        assert served.scorer.entered.acquire(timeout=LONG_S)
+        draining = asyncio.run_coroutine_threadsafe(served.server.drain(), served.loop)
+        assert next(health) == NOT_SERVING
+        with pytest.raises(grpc.RpcError) as error:
+            stub.IsSuccess(question(), timeout=LONG_S)
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert error.value.details() == "the server is stopping; connect again"
+        served.scorer.gate.set()
+        assert accepted.result().verdict == pb.VERDICT_SUCCESS
+        assert draining.result(LONG_S)
 
 
 def test_a_drained_server_refuses_new_calls_as_unavailable():

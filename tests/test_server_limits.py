@@ -11,10 +11,10 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
-from server_fakes import LONG_S, question, serving, stub_of
 
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.settings import SERVICE
+from server_fakes import LONG_S, question, serving, stub_of
 
 
 @pytest.fixture

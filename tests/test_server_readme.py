@@ -14,10 +14,10 @@ import grpc
 import pytest
 import tyro
 from google.protobuf import json_format
-from server_fakes import LONG_S, jpeg, serving, stub_of
 
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.command import Serve
+from server_fakes import LONG_S, jpeg, serving, stub_of
 
 ADDRESS = "127.0.0.1:50051"
 

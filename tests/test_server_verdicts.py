@@ -13,10 +13,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_tools import protoc
-from server_fakes import DIGEST, LONG_S, Served, jpeg, png, question, serving, stub_of
 
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.settings import SERVICE
+from server_fakes import DIGEST, LONG_S, Served, jpeg, png, question, serving, stub_of
 
 
 @pytest.fixture(scope="module")

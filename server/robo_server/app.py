@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import logging
 import os
 import signal
 import socket
@@ -16,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from robo_dialog.errors import ConfigError
 from robo_dialog.v1.success_detector_pb2_grpc import add_SuccessDetectorServiceServicer_to_server
-from robo_server.interceptor import Guard, OpenCalls
+from robo_server.interceptor import Door, Guard
 from robo_server.logs import event
 from robo_server.model import Model, ModelInfo
 from robo_server.pipeline import Pipeline
@@ -25,6 +27,10 @@ from robo_server.settings import MIB, SERVICE, Settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+QUIET_S = 0.05
+"""Without a new call for this long, the clients are taken to know that the server stops."""
+LONGEST_FAREWELL_S = 1.0
+"""Clients that go on calling are not waited for any longer than this."""
 
 
 class Server:
@@ -32,12 +38,11 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stopping = asyncio.Event()
-        self._calls = OpenCalls()
+        self._door = Door()
         self._pipeline = Pipeline(settings.max_in_flight)
         self._health = aio_health.HealthServicer()
-        self._server = grpc.aio.server(interceptors=(Guard(self._calls),), options=_options(settings))
-        service = SuccessDetector(self._pipeline, deadline_s=settings.deadline_s, stopping=self._stopping)
+        self._server = grpc.aio.server(interceptors=(Guard(self._door),), options=_options(settings))
+        service = SuccessDetector(self._pipeline, deadline_s=settings.deadline_s, stopping=self._door.shut)
         add_SuccessDetectorServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.is_loopback:
@@ -74,15 +79,19 @@ class Server:
 
         Returns whether every thread has come to rest; if not, only ending the process stops the last of them.
         """
+        self._door.shut.set()
         await self._health.enter_graceful_shutdown()
-        self._stopping.set()
-        stopped = asyncio.ensure_future(self._server.stop(self._settings.grace_s))
-        idle = asyncio.ensure_future(self._calls.wait_for_none())
-        # Health watchers keep their streams open for ever; the grace is for verdicts, so it ends with the last one.
-        await asyncio.wait((stopped, idle), return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
+        try:
+            async with asyncio.timeout(self._settings.grace_s):
+                await self._door.wait_until_empty()
+        except TimeoutError:
+            event("cancelling", level=logging.WARNING)
+        # gRPC ends a call that arrives while it stops as CANCELLED, which no client tries again. Until the clients
+        # have heard that the door is shut, they are better refused by us, as UNAVAILABLE.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_FAREWELL_S):
+                await self._door.wait_until_quiet(QUIET_S)
         await self._server.stop(None)
-        await stopped
         return self._pipeline.close()
 
 
