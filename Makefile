@@ -35,6 +35,12 @@ check: $(STAMP) ## style, types, network contract, generated code, import order,
 	buf lint protos
 	pytest tests/test_repo_*.py tests/test_protos_*.py
 
+bench: $(STAMP) ## measure the embedded model anew, write benchmarks/results/
+	python benchmarks/tiny.py
+
+tiny: $(STAMP) ## train the embedded model from scratch into runs/tiny (about two hours on two cores)
+	robo-dialog pretrain --out runs/tiny
+
 format: $(STAMP) ## let ruff mend style
 	ruff check --fix .
 	ruff format .
@@ -45,4 +51,4 @@ clean: ## remove .venv and caches; recordings, pools and runs stay
 $(STAMP): pyproject.toml constraints.txt deploy/setup.sh
 	@deploy/setup.sh
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check bench tiny format clean
