@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import robo_dialog.errors
+import robo_episodes.errors
 from robo_dialog import cli
-from robo_dialog.errors import EXIT_CODES, ConfigError, RequestError, RoboDialogError
+from robo_dialog.errors import EXIT_CODES, RequestError, RoboDialogError
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,11 @@ def test_each_error_ends_with_its_exit_code_and_one_line(kind, capsys):
     assert not out
 
 
-def test_every_error_class_has_an_exit_code():
-    classes, queue = set(), [RoboDialogError]
-    while queue:
-        for kind in queue.pop().__subclasses__():
-            if kind.__module__.startswith("robo_"):
-                classes.add(kind)
-                queue.append(kind)
-    assert ConfigError in classes
-    assert classes <= set(EXIT_CODES)
+@pytest.mark.parametrize("tree", [robo_dialog.errors, robo_episodes.errors], ids=lambda tree: tree.__name__)
+def test_every_error_of_the_trees_has_an_exit_code(tree):
+    classes = {kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, RoboDialogError)}
+    assert len(classes) > 3
+    assert classes - {RoboDialogError} <= set(EXIT_CODES)
 
 
 def test_config_file_gives_defaults_that_options_override(tmp_path, capsys):

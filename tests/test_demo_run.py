@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import bundles
 import pytest
 
+import bundles
 from robo_dialog.errors import BundleError, ConfigError, RoboDialogError
 from robo_server.demo import asking
 from robo_server.demo.cases import CameraFrame, Case, from_pool

@@ -6,11 +6,11 @@ import re
 import shlex
 import subprocess
 
-import bundles
 import pytest
+
+import bundles
 import recording_files
 from conftest import REPOSITORY
-
 from robo_dialog.cli import main
 from robo_dialog.errors import EXIT_CODES
 from robo_server.demo import asking

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import REPOSITORY
 
 # A stand-in for python3: VERSION is what it says of itself, LACKS the libraries and modules that it cannot load.
