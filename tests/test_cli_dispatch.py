@@ -34,12 +34,14 @@ class Greet:
     """A path."""
     words: tuple[str, ...] = ("hello",)
     """Several words."""
+    log: Path | None = None
+    """A path that may be left out."""
     inner: Inner = field(default_factory=Inner)
     """Nested options."""
 
     def run(self) -> int:
         """Print the options."""
-        print(self.name, self.times, self.out, *self.words, self.inner.rate)
+        print(self.name, self.times, self.out, *self.words, self.inner.rate, type(self.log).__name__)
         return 0
 
 
@@ -114,9 +116,14 @@ def test_every_error_of_the_trees_has_an_exit_code(tree):
 def test_config_file_gives_defaults_that_options_override(tmp_path, capsys):
     path = write(tmp_path, "name: robot\ntimes: 3\nout: runs/x\nwords: [good, morning]\ninner:\n  rate: 0.25\n")
     assert run("greet", "--config", path) == 0
-    assert capsys.readouterr().out == "robot 3 runs/x good morning 0.25\n"
+    assert capsys.readouterr().out == "robot 3 runs/x good morning 0.25 NoneType\n"
     assert run("greet", "--config", path, "--times", "7", "--inner.rate", "1.5") == 0
-    assert capsys.readouterr().out == "robot 7 runs/x good morning 1.5\n"
+    assert capsys.readouterr().out == "robot 7 runs/x good morning 1.5 NoneType\n"
+
+
+def test_path_that_may_be_left_out_is_a_path_when_it_is_given(tmp_path, capsys):
+    assert run("greet", "--config", write(tmp_path, "name: robot\nlog: some/file\n")) == 0
+    assert capsys.readouterr().out.endswith("PosixPath\n")
 
 
 def test_option_without_default_stays_required_with_a_config_file(tmp_path, capsys):
