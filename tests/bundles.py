@@ -6,7 +6,6 @@ Its margin is ten times the mean of the normalised pixels (-10 black, 0 mid-grey
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2

@@ -7,12 +7,12 @@ import json
 import zipfile
 from dataclasses import replace
 
-import bundles
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import bundles
 from robo_dialog.detect import Detector
 from robo_dialog.detect.calibration import Calibration, parse_calibration
 from robo_dialog.detect.golden import Golden, parse_golden

@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
-import bundles
 import pytest
 
+import bundles
 from robo_dialog import models
 from robo_dialog.detect.bundle import read_bundle, write_bundle
 from robo_dialog.detect.calibration import Calibration

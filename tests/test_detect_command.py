@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import bundles
 import pytest
-from bundles import grey, png
 
+import bundles
+from bundles import grey, png
 from robo_dialog import models
 from robo_dialog.cli import main
 from robo_dialog.errors import BundleError, ModelError

@@ -9,10 +9,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from bundles import grey, jpeg, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundles import grey, jpeg, png
 from robo_dialog.detect.image import decode_rgb, image_size
 from robo_dialog.detect.preprocess import check_rgb, resize_rgb
 from robo_dialog.errors import RequestError

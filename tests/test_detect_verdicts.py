@@ -7,11 +7,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import bundles
 import numpy as np
 import pytest
-from bundles import grey, jpeg, margin_of, png
 
+import bundles
+from bundles import grey, jpeg, margin_of, png
 from robo_dialog.detect import Detector, Frame, Outcome, Request
 from robo_dialog.detect.calibration import Calibration, sigmoid
 from robo_dialog.errors import ModelError, RequestError
