@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -88,6 +89,21 @@ def test_links_to_files_lead_somewhere(page):
     path = REPOSITORY / page
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("domain", ["source", "target", "far"])
+def test_figures_of_the_embedded_model_are_the_measured_ones(domain):
+    path = REPOSITORY / "benchmarks" / "results" / "tiny.json"
+    if not path.exists():
+        pytest.skip("the embedded model has not been measured")
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    shares = [
+        f"{100 * figures[f'{domain}_{name}']:.1f} %"
+        for name in ("balanced_accuracy", "recall_success", "recall_failure")
+    ]
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{domain}`"))
+    told = [cell.strip() for cell in row.strip("|").split("|")[1:]]
+    assert told == [*shares, f"{figures[f'{domain}_auroc']:.3f}"]
 
 
 @pytest.fixture
