@@ -27,7 +27,7 @@ from robo_server.settings import MIB, SERVICE, Settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-QUIET_S = 0.05
+QUIET_S = 0.1
 """Without a new call for this long, the clients are taken to know that the server stops."""
 LONGEST_FAREWELL_S = 1.0
 """Clients that go on calling are not waited for any longer than this."""
