@@ -34,6 +34,8 @@ class Pretrain:
     """Further episodes that the temperature and thresholds are fitted on."""
     workers: int = 2
     """Processes that simulate."""
+    compile: bool = False
+    """Compile the layers first (needs a C++ compiler): steps take about an eighth less time."""
     recipe: Recipe = field(default_factory=Recipe)
     json: bool = False
     """Print one JSON object on stdout instead of a line."""
@@ -79,7 +81,7 @@ class Pretrain:
         from robo_dialog.pretrain.data import load
         from robo_dialog.pretrain.train import Trainer, log_line
 
-        trainer = Trainer(self.recipe, load(self.work / "shards"), self.work)
+        trainer = Trainer(self.recipe, load(self.work / "shards"), self.work, compiled=self.compile)
         with Progress(console=Console(stderr=True)) as bar, (self.work / "log.jsonl").open("a") as log:
             tasks = {
                 "vision": bar.add_task("vision tower", total=self.recipe.vision_steps),

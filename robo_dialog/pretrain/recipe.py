@@ -13,12 +13,12 @@ class Recipe:
     vision_steps: int = 1200
     vision_batch: int = 48
     vision_lr: float = 1e-3
-    steps: int = 7000
+    steps: int = 5500
     batch: int = 32
     lr: float = 8e-4
-    games_every: int = 3
+    games_every: int = 4
     """One step in so many also plays games on its images."""
-    games_from: float = 0.25
+    games_from: float = 0.5
     """Share of the steps before the first game."""
     dense_weight: float = 0.3
     """Weight of the dense labels while questions are learned."""

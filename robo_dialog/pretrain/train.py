@@ -45,7 +45,7 @@ class Trainer:
     Every step's data is a pure function of (seed, stage, step), so that a resumed run equals an uninterrupted one.
     """
 
-    def __init__(self, recipe: Recipe, frames: Frames, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, frames: Frames, folder: Path, *, compiled: bool = False) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.frames = recipe, frames
         self._checkpoint = folder / "checkpoint.safetensors"
@@ -54,6 +54,9 @@ class Trainer:
         self._master = [p.detach().clone() for p in self._parameters()]
         self.model.to(torch.bfloat16).train()
         self.dense.to(torch.bfloat16)
+        if compiled:
+            for layer in [*self.model.model.vision_model.encoder.layers, *self.model.model.text_model.layers]:
+                layer.compile()
         self._packer = Packer(self.processor.tokenizer)
         self._image_token = int(self.model.config.image_token_id)
         self._images = torch.from_numpy(frames.images)
