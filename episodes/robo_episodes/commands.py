@@ -135,4 +135,4 @@ def _progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _print_json(content: object) -> None:
-    print(json_text.dumps(content, ensure_ascii=False))
+    print(json_text.dumps(content))

@@ -16,6 +16,11 @@ Image: TypeAlias = NDArray[np.uint8]
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
+def readable(text: str) -> str:
+    """Replace what is no valid Unicode, which broken files can hold and no table can store."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class Trust(StrEnum):
     """How far the success field of a recording may be believed."""
 

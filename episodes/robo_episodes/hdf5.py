@@ -29,6 +29,8 @@ MAX_FRAMES = 5_000_000
 """Most frames of one camera in one episode: two days at 30 frames a second."""
 MAX_DATASET_BYTES = 256 << 30
 """Most bytes that one camera of one episode may declare."""
+MAX_FRAME_BYTES = 256 << 20
+"""Most bytes of one frame as it is stored."""
 MAX_CHUNK_BYTES = 1 << 30
 """Most bytes that reading one frame may have to decompress."""
 MAX_SMALL_BYTES = 64 << 20
@@ -148,6 +150,8 @@ class Hdf5Tree:
             raise self._refusal(path, f"declares frames of {pixels} pixels; the limit is {MAX_PIXELS}")
         if nbytes > MAX_DATASET_BYTES:
             raise self._refusal(path, f"declares {nbytes} bytes; the limit is {MAX_DATASET_BYTES}")
+        if nbytes > MAX_FRAME_BYTES * count:
+            raise self._refusal(path, f"declares {nbytes // count} bytes a frame; the limit is {MAX_FRAME_BYTES}")
         return dataset
 
     def glob(self, base: str, pattern: str) -> list[str]:
@@ -162,10 +166,15 @@ class Hdf5Tree:
     def find_images(self) -> list[str]:
         """Return paths of up to four datasets that are image arrays, wherever they are; for messages only."""
         found: list[str] = []
-        waiting, seen = ["/"], 0
-        while waiting and len(found) < 4 and seen < MAX_SEARCHED:
-            path, seen = waiting.pop(), seen + 1
+        waiting = ["/"]
+        seen: set[int | None] = set()
+        while waiting and len(found) < 4 and len(seen) < MAX_SEARCHED:
+            path = waiting.pop()
             node = self._node(path)
+            address = None if node is None else h5py.h5o.get_info(node.id).addr
+            if address in seen:  # a group may contain itself
+                continue
+            seen.add(address)
             if isinstance(node, h5py.Dataset) and node.ndim == 4 and node.dtype == np.uint8:
                 found.append(path)
             elif isinstance(node, h5py.Group):

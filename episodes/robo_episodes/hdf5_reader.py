@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from robo_episodes.episode import Episode, EpisodeWarning, Trust
+from robo_episodes.episode import Episode, EpisodeWarning, Trust, readable
 from robo_episodes.errors import LayoutError, UnreadableError
 from robo_episodes.expressions import Scope, first_value
 from robo_episodes.hdf5 import Hdf5Tree, damage_reported, join, opened
@@ -85,7 +85,7 @@ def _camera_name(glob: str, path: str) -> str:
     """Join the components of the path that the wildcards of the glob stand for, or take the last one."""
     components = path.split("/")[-len(glob.split("/")) :]
     wild = [part for part, sign in zip(components, glob.split("/"), strict=True) if any(c in sign for c in "*?[")]
-    return "_".join(wild) if wild else components[-1]
+    return readable("_".join(wild) if wild else components[-1])
 
 
 def _label(layout: Layout, scope: Scope, path: Path) -> Label:
@@ -106,7 +106,7 @@ def _episode(recording: Recording, tree: Hdf5Tree, scope: Scope, label: Label) -
         raise UnreadableError(f"{source}: no camera with images")
     instruction, instruction_notes = find_instruction(layout, scope)
     name = recording.name if scope.base == "/" else f"{recording.name}/{scope.base.rsplit('/', 1)[-1]}"
-    identity = episode_id(name, _fingerprint(tree, path, cameras))
+    identity = episode_id(readable(name), _fingerprint(tree, path, cameras))
     return Episode(
         id=identity,
         source=source,
@@ -172,4 +172,4 @@ def _fingerprint(tree: Hdf5Tree, path: Path, cameras: dict[str, Hdf5Frames]) -> 
 
 
 def _source(path: Path, group: str) -> str:
-    return str(path) if group == "/" else f"{path}#{group}"
+    return readable(str(path) if group == "/" else f"{path}#{group}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robo_episodes.episode import Json, Trust
+from robo_episodes.episode import Json, Trust, readable
 from robo_episodes.expressions import Expression, Scope, first_value, from_json
 from robo_episodes.layout import Layout
 
@@ -61,7 +61,7 @@ def find_instruction(layout: Layout, scope: Scope) -> tuple[str | None, tuple[tu
     if not any(expression.text == "arg" for expression in expressions):
         expressions = (*expressions, Expression("arg", lambda scope: scope.argument))
     value, expression = first_value(expressions, scope)
-    text = " ".join(str(value).split()) if isinstance(value, str) else ""
+    text = readable(" ".join(value.split())) if isinstance(value, str) else ""
     if expression is None or not text:
         return None, (("no_instruction", "the recording holds no instruction; give one with --instruction"),)
     if expression.is_guess:

@@ -41,7 +41,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one format keeps things. Globs match whole paths with fnmatch; those starting with `!` exclude."""
+    """Where one format keeps things. `*` in globs also matches `/`; globs that start with `!` exclude."""
 
     name: str
     reader: Literal["hdf5", "video"]
@@ -71,8 +71,13 @@ class Layout:
 
     def claims(self, path: str) -> bool:
         """Whether `files` fits the path `/folder/a/b.mp4`; says nothing of the content."""
-        lower = tuple(glob.lower() for glob in self.files)  # cameras write .MP4 as well as .mp4
-        return matches(lower, path.lower()) or matches(lower, path.rsplit("/", 1)[-1].lower())
+        spellings = (path.lower(), path.rsplit("/", 1)[-1].lower())  # cameras write .MP4 as well as .mp4
+
+        def fits(globs: list[str]) -> bool:
+            return any(fnmatchcase(text, glob.lower()) for glob in globs for text in spellings)
+
+        excluding = [glob[1:] for glob in self.files if glob.startswith("!")]
+        return fits([glob for glob in self.files if not glob.startswith("!")]) and not fits(excluding)
 
     def coding(self, scope: Scope) -> Coding:
         """Return how the images of this recording are stored."""
@@ -83,13 +88,6 @@ class Layout:
             jpeg=cast(Literal["standard", "cv2"], jpeg),
             orient=cast(Literal["none", "flipud", "rot180"], orient),
         )
-
-
-def matches(globs: tuple[str, ...], text: str) -> bool:
-    """Whether some glob matches the whole text and none of those that start with `!` does."""
-    if any(glob.startswith("!") and fnmatchcase(text, glob[1:]) for glob in globs):
-        return False
-    return any(fnmatchcase(text, glob) for glob in globs if not glob.startswith("!"))
 
 
 @cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import sys
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,14 +111,20 @@ def writing(path: Path, shard_rows: int = SHARD_ROWS) -> Iterator[PoolWriter]:
     Raises:
         PoolError: the pool is damaged, or another process is writing to it.
     """
+    is_new = not path.exists()
     FramePool.create(path)
     with _locked(path):
         for leftover in path.glob(".*.tmp"):
             leftover.unlink()
         pool = FramePool.create(path)
         writer = PoolWriter(path, PoolIndex.of(pool), shards=len(pool.shards), shard_rows=shard_rows)
-        yield writer
-        writer.flush()
+        try:
+            yield writer
+            writer.flush()
+        except BaseException:
+            if is_new and writer.shards == 0:  # nothing came of it, for example a wrong option
+                shutil.rmtree(path)
+            raise
         _write_totals(path)
 
 
@@ -146,11 +153,8 @@ def _write_totals(path: Path) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with (path / _LOCK).open("w") as file:
-        if sys.platform != "win32":  # Windows has no flock; two writers at once are the user's to avoid there
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise PoolError(f"{path}: another process is adding to this pool; wait for it to end") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PoolError(f"{path}: another process is adding to this pool; wait for it to end") from None
         yield

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from robo_episodes import hdf5_reader, video_reader
-from robo_episodes.episode import Episode, EpisodeWarning
+from robo_episodes.episode import Episode, EpisodeWarning, readable
 from robo_episodes.errors import RecordingError
 from robo_episodes.hdf5 import natural
 from robo_episodes.layout import Layout
@@ -94,8 +94,13 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
     if path.is_file():
         yield path, f"/{path.parent.name}/{path.name}"
         return
-    for folder, subfolders, names in os.walk(path):
+    visited = set()
+    for folder, subfolders, names in os.walk(path, followlinks=True):
         here = Path(folder)
+        if here.resolve() in visited:  # a link back
+            subfolders.clear()
+            continue
+        visited.add(here.resolve())
         if _is_lerobot(here):
             subfolders.clear()
             yield here, f"/{here.name}"
@@ -115,6 +120,9 @@ def _is_lerobot(folder: Path) -> bool:
 
 def _recognised(path: Path, place: str, layouts: Sequence[Layout]) -> Recording | EpisodeWarning | None:
     """Return the recording, the reason why it cannot be read, or None for files that are no recording at all."""
+    if readable(str(path)) != str(path):
+        name = ascii(str(path))
+        return EpisodeWarning(name, "unreadable", f"{name}: the name is not UTF-8; rename the file")
     suffix = path.suffix.lower()
     later = "LeRobot datasets" if path.is_dir() else "RLDS shards" if ".tfrecord" in path.name else _LATER.get(suffix)
     if later is not None:
@@ -144,6 +152,11 @@ def _grouped(recordings: Iterable[Recording]) -> list[Recording]:
         key = (recording.layout.name, str(recording.path)[: -len(recording.place)] + rest)
         first = groups.get(key)
         files = {**(first.files if first else {}), match["camera"]: recording.path}
-        name = re.sub(r"(^[\W_]+|[\W_]+$)", "", Path(rest).with_suffix("").as_posix().rsplit("/", 2)[-1])
-        groups[key] = replace(first or recording, name=name or Path(rest).parent.name, files=files)
+        groups[key] = replace(first or recording, name=_common_name(recording.place, match), files=files)
     return list(groups.values())
+
+
+def _common_name(place: str, match: re.Match[str]) -> str:
+    """Return the last part of the path that is left without what the camera regex matched."""
+    parts = (place[: match.start()] + place[match.end() :]).split("/")
+    return next((part.strip("._- ") for part in reversed(parts) if part.strip("._- ")), "episode")

@@ -22,12 +22,12 @@ from av.video.stream import VideoStream
 from robo_episodes.episode import Image
 from robo_episodes.errors import UnreadableError
 from robo_episodes.images import MAX_PIXELS
+from robo_episodes.video_parts import check_parts
 
 # Playlists and similar formats can name other files; a robot's camera writes one of these.
 OPTIONS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
 END_TOLERANCE = 1.5
 """Frames by which the last frame may end before the stream does."""
-_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def open_video(path: Path) -> VideoFrames:
     Raises:
         UnreadableError: no video, truncated, without frames, or with frames above `MAX_PIXELS`.
     """
-    _check_boxes(path)
+    check_parts(path)
     with _opened(path) as (container, stream):
         pixels = stream.codec_context.width * stream.codec_context.height
         if pixels > MAX_PIXELS:
@@ -150,33 +150,3 @@ def _to_rgb(frame: VideoFrame) -> Image:
     image = frame.to_ndarray(format="rgb24")
     # A phone or a turned webcam notes its rotation in the header instead of turning the pixels.
     return np.ascontiguousarray(np.rot90(image, k=frame.rotation // 90 % 4), dtype=np.uint8)
-
-
-def _check_boxes(path: Path) -> None:
-    """Walk the top-level boxes of an MP4 or QuickTime file: what was cut off is missing from the last one."""
-    try:
-        size, kinds, at = path.stat().st_size, [], 0
-        with path.open("rb") as file:
-            head = file.read(len(_LFS))
-            if head == _LFS:
-                raise UnreadableError(f"{path}: is a Git-LFS pointer, not the video; fetch it with: git lfs pull")
-            if not size:
-                raise UnreadableError(f"{path}: is empty (0 bytes); record or copy it again")
-            if head[4:8] != b"ftyp":
-                return
-            while at + 8 <= size:
-                file.seek(at)
-                header = file.read(16)
-                length, kind = int.from_bytes(header[:4], "big"), header[4:8]
-                length = int.from_bytes(header[8:16], "big") if length == 1 else length or size - at
-                kinds.append(kind)
-                if length < 8 or at + length > size:
-                    raise UnreadableError(
-                        f"{path}: truncated: its {kind.decode('latin-1')} part ends at byte {at + length}, the file at "
-                        f"{size}; copy it again"
-                    )
-                at += length
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from error
-    if b"moov" not in kinds:
-        raise UnreadableError(f"{path}: truncated: the index (moov) is missing, so the recording was never finished")

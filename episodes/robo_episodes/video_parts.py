@@ -1,0 +1,67 @@
+"""The parts that an MP4 or AVI file is made of: a copy that was cut off lacks the end of the last one.
+
+This needs no decoding, and it finds what a decoder hides: some demuxers correct the duration of a truncated file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from robo_episodes.errors import UnreadableError
+
+_LFS = b"version https://git-lfs"
+
+
+def check_parts(path: Path) -> None:
+    """Walk the top-level parts of a video file; files of other containers pass.
+
+    Raises:
+        UnreadableError: the file is missing, empty, a Git-LFS pointer, or truncated.
+    """
+    try:
+        with path.open("rb") as file:
+            head, size = file.read(len(_LFS)), path.stat().st_size
+            if head == _LFS:
+                raise UnreadableError(f"{path}: is a Git-LFS pointer, not the video; fetch it with: git lfs pull")
+            if not size:
+                raise UnreadableError(f"{path}: is empty (0 bytes); record or copy it again")
+            is_mp4, is_avi = head[4:8] == b"ftyp", head[:4] == b"RIFF"
+            names = []
+            for name, end in _boxes(file, size) if is_mp4 else _chunks(file, size) if is_avi else ():
+                names.append(name)
+                if end > size:
+                    raise UnreadableError(
+                        f"{path}: truncated: its {name} part ends at byte {end}, the file at {size}; copy it again"
+                    )
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from error
+    if is_mp4 and "moov" not in names:
+        raise UnreadableError(f"{path}: truncated: the index (moov) is missing, so the recording was never finished")
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[str, int]]:
+    """Yield name and end of every top-level box of an MP4 or QuickTime file."""
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:  # a 64-bit length follows
+            length = int.from_bytes(header[8:16], "big")
+        end = size if length == 0 else at + max(length, 8)
+        yield header[4:8].decode("latin-1"), end
+        at = end
+
+
+def _chunks(file: BinaryIO, size: int) -> Iterator[tuple[str, int]]:
+    """Yield name and end of every RIFF chunk of an AVI file; large files have several."""
+    at = 0
+    while at + 12 <= size:
+        file.seek(at)
+        header = file.read(12)
+        end = at + 8 + int.from_bytes(header[4:8], "little")
+        if header[:4] == b"RIFF":
+            yield header[8:12].decode("latin-1").strip(), end
+        at = end + end % 2
