@@ -114,18 +114,12 @@ def export_bundle(
     reference = _judge_by_checkpoint(checkpoint, samples)
     graph = _export_graph(checkpoint)
     parity = _check_parity(checkpoint, graph, samples, reference)
-    chosen = np.linspace(0, len(samples) - 1, GOLDEN_SAMPLES).astype(int)
-    golden = Golden(
-        np.stack([samples[k].image for k in chosen]),
-        tuple(samples[k].instruction for k in chosen),
-        reference.margins[chosen].astype(np.float32),
-    )
     contents = {
         SCORER: graph,
         TOKENIZER: checkpoint.tokenizer_json(),
         PREPROCESS: checkpoint.preprocessing().encode(),
         CALIBRATION: rule.encode(),
-        GOLDEN: golden.encode(),
+        GOLDEN: _golden(samples, reference).encode(),
         MODEL_CARD: model_card(title, origin, rule).encode("utf-8"),
     }
     manifest = write_bundle(out, title, origin, contents)
@@ -174,6 +168,14 @@ def _judge_by_checkpoint(checkpoint: Checkpoint, samples: Sequence[GoldenInput])
     if not np.isfinite(margins).all():
         raise ModelError(f"{checkpoint.folder}: gives NaN or infinity; its weights are broken")
     return _Reference(margins, tuple(tokens))
+
+
+def _golden(samples: Sequence[GoldenInput], reference: _Reference) -> Golden:
+    """The samples that travel with the bundle, evenly from all: the given and the drawn ones."""
+    chosen = np.linspace(0, len(samples) - 1, GOLDEN_SAMPLES).astype(int)
+    images = np.stack([samples[k].image for k in chosen])
+    instructions = tuple(samples[k].instruction for k in chosen)
+    return Golden(images, instructions, reference.margins[chosen].astype(np.float32))
 
 
 def _export_graph(checkpoint: Checkpoint) -> bytes:
