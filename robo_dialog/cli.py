@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_dispatch(arguments))
     except RoboDialogError as error:
         print(f"robo-dialog: {error}", file=sys.stderr)
-        sys.exit(EXIT_CODES.get(type(error), 1))
+        sys.exit(next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 1))
     except KeyboardInterrupt:
         print("robo-dialog: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,19 +50,44 @@ def _build(config: type[T], content: dict[str, Any], path: Path) -> T:
             close = difflib.get_close_matches(name, hints, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(hints))}"
             raise ConfigError(f"{path}: unknown option `{key}`; {hint}")
-        hint_type = hints[name]
-        if dataclasses.is_dataclass(hint_type) and isinstance(value, dict):
-            values[name] = _build(hint_type, value, path)  # type: ignore[arg-type]
-        else:
-            values[name] = _convert(value, hint_type)
+        values[name] = _convert(value, hints[name], str(key), path)
     return config(**values)
 
 
-def _convert(value: Any, hint: Any) -> Any:
-    """Give plain YAML values the field's own type where they differ (paths, tuples)."""
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        inner = typing.get_args(hint)[0]
-        return tuple(_convert(item, inner) for item in value)
-    return value
+def _convert(value: object, hint: object, key: str, path: Path) -> object:
+    """A YAML value as the field's own type."""
+    choices, origin = typing.get_args(hint), typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in choices:
+            return None
+        return _convert(value, next(choice for choice in choices if choice is not type(None)), key, path)
+    if origin is typing.Annotated:
+        return _convert(value, choices[0], key, path)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(typing.cast(type[object], hint), value, path)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(item, choices[0], key, path) for item in value)
+    if origin is typing.Literal and value in choices:
+        return value
+    for kind, accepted in _PLAIN.items():
+        if hint is kind and type(value) in accepted:
+            return kind(value)
+    raise ConfigError(f"{path}: option `{key}` is {value!r}, expected {_words(hint)}")
+
+
+_PLAIN: dict[Callable[[Any], object], tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    Path: (str,),
+}
+"""What YAML may give for a plain type; `true` is no number."""
+
+
+def _words(hint: object) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    return "a section of options" if dataclasses.is_dataclass(hint) else getattr(hint, "__name__", str(hint))

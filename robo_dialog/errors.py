@@ -1,20 +1,16 @@
 """The exception tree of robo-dialog and its mapping to exit codes.
 
 RoboDialogError
-├── RecordingError, PoolError   see robo_episodes.errors
-├── ConfigError                 an option or a configuration file is wrong
+├── ConfigError, RecordingError, PoolError   see robo_episodes.errors
 ├── ModelError                  a model, tokenizer or processor cannot be used
 ├── BundleError                 a detector bundle is incomplete, altered or of another version
-└── RequestError                a request to the detector is invalid (image, instruction, counts)
+├── RequestError                a request to the detector is invalid (image, instruction, counts)
+└── DetectorError               a served detector gave no verdict; see robo_dialog.detect.client
 """
 
 from __future__ import annotations
 
-from robo_episodes.errors import LayoutError, PoolError, RecordingError, RoboDialogError, UnreadableError
-
-
-class ConfigError(RoboDialogError):
-    """An option or a configuration file is wrong."""
+from robo_episodes.errors import ConfigError, LayoutError, PoolError, RecordingError, RoboDialogError, UnreadableError
 
 
 class ModelError(RoboDialogError):
@@ -34,6 +30,10 @@ class RequestError(RoboDialogError):
         self.reason = reason
 
 
+class DetectorError(RoboDialogError):
+    """A served detector gave no verdict; the client's errors derive from this one."""
+
+
 EXIT_CODES: dict[type[RoboDialogError], int] = {
     ConfigError: 2,
     RecordingError: 3,
@@ -43,12 +43,14 @@ EXIT_CODES: dict[type[RoboDialogError], int] = {
     ModelError: 5,
     BundleError: 6,
     RequestError: 7,
+    DetectorError: 8,
 }
 
 __all__ = [
     "EXIT_CODES",
     "BundleError",
     "ConfigError",
+    "DetectorError",
     "LayoutError",
     "ModelError",
     "PoolError",

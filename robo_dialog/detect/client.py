@@ -27,7 +27,6 @@ from robo_dialog.detect.verdict import Frame, Request
 from robo_dialog.detect.wire import (
     LARGEST_REQUEST,
     DeadlineMissedError,
-    DetectorError,
     DetectorFailedError,
     DetectorOverloadedError,
     DetectorUnavailableError,
@@ -39,6 +38,7 @@ from robo_dialog.detect.wire import (
     request_message,
     verdict_value,
 )
+from robo_dialog.errors import DetectorError
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_dialog.v1.success_detector_pb2_grpc import SuccessDetectorServiceStub
 

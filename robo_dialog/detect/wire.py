@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_dialog.detect.verdict import Frame, Outcome
-from robo_dialog.errors import RoboDialogError
+from robo_dialog.errors import DetectorError
 from robo_dialog.v1 import success_detector_pb2 as pb
 
 LARGEST_REQUEST = 8 * 1024 * 1024
@@ -22,10 +22,6 @@ _OUTCOMES = {
     pb.VERDICT_FAILURE: Outcome.FAILURE,
     pb.VERDICT_UNCERTAIN: Outcome.UNCERTAIN,
 }
-
-
-class DetectorError(RoboDialogError):
-    """No verdict; the subclasses say why."""
 
 
 class RequestRejectedError(DetectorError):
