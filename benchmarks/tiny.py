@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from record import record
 from rich.console import Console
 
+from record import record
 from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.verdict import Frame
 from robo_dialog.models import embedded_bundle, embedded_model

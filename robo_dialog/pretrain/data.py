@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
 from robo_dialog.pretrain.architecture import PATCH
-from robo_episodes.sim.domains import DOMAINS
 from robo_episodes.sim.command import FRAME_EVERY
+from robo_episodes.sim.domains import DOMAINS
 from robo_episodes.sim.episode import draw, generator
 from robo_episodes.sim.record import facts, state_from_facts
 from robo_episodes.sim.render import PARTS, SIZE, Camera
 from robo_episodes.sim.rollout import moments
 from robo_episodes.sim.scene import SLOTS, Scene
 from robo_episodes.sim.state import NAMES, Goal, State
+from robo_episodes.sim.world import World
 
 SHARD_EPISODES = 250
 MIDWAY_SHARE = 0.15

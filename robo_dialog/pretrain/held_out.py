@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.tune.calibrate import LabelledEpisode, episode_probabilities, fit_temperatures, log_loss
 from robo_dialog.vlm.prompts import ANSWERS, success_question
@@ -19,6 +18,7 @@ from robo_episodes.sim.domains import DOMAINS
 from robo_episodes.sim.episode import Split, simulate
 from robo_episodes.sim.render import CAMERAS, Camera
 from robo_episodes.sim.state import Goal, State
+from robo_episodes.sim.world import World
 
 START_AND_END = 10**9
 """A sampling interval that no episode reaches."""

@@ -2,3 +2,9 @@
 
 Needs the extra `sim`. Knows nothing of models; success comes from the simulator's state alone.
 """
+
+import os
+import sys
+
+if sys.platform.startswith("linux"):
+    os.environ.setdefault("MUJOCO_GL", "egl")  # has to be chosen before mujoco is imported; needs no screen

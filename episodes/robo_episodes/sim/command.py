@@ -39,7 +39,7 @@ class Simulate:
         if self.episodes < 1 or self.every < 1:
             raise RoboDialogError(f"--episodes is {self.episodes} and --every {self.every}; both must be at least 1")
         try:
-            import robo_episodes.sim.world  # noqa: F401 - chooses EGL before anything imports mujoco
+            import mujoco  # noqa: F401
         except ModuleNotFoundError as error:
             raise RoboDialogError("simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'") from error
         summary = self._write()
@@ -67,7 +67,9 @@ class Simulate:
         with open_recording(source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
             for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
                 if not finished(file, index):
-                    episode = simulate(world, camera, DOMAINS[self.domain], self.split, self.seed, index, every=self.every)
+                    episode = simulate(
+                        world, camera, DOMAINS[self.domain], self.split, self.seed, index, every=self.every
+                    )
                     append(file, index, episode, self.domain)
                 labels.append(bool(file[f"data/demo_{index}"].attrs["success"]))
         if source is part:

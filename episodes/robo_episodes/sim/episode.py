@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from robo_episodes.sim.world import World  # isort: skip  (sets MUJOCO_GL first)
 from robo_episodes.sim.command import FRAME_EVERY
 from robo_episodes.sim.domains import Domain, Look, sample_look
 from robo_episodes.sim.policy import Attempt, plan, possible_goals
@@ -17,6 +16,7 @@ from robo_episodes.sim.render import CAMERAS, Camera, Image
 from robo_episodes.sim.rollout import Moment, moments
 from robo_episodes.sim.scene import Scene, sample_scene
 from robo_episodes.sim.state import FAMILIES, State
+from robo_episodes.sim.world import World
 
 Split = Literal["train", "evaluation"]
 

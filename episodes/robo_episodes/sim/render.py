@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from robo_episodes.sim.world import PATTERN_SIZE, TABLE_PATTERNS, World  # isort: skip  (sets MUJOCO_GL first)
-
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +9,7 @@ import numpy.typing as npt
 from robo_episodes.errors import RoboDialogError
 from robo_episodes.sim.domains import Look, pattern_pixels
 from robo_episodes.sim.scene import SLOTS
+from robo_episodes.sim.world import PATTERN_SIZE, TABLE_PATTERNS, World
 
 CAMERAS = ("front", "side", "wrist")
 SIZE = 96

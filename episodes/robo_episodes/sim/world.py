@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-if sys.platform.startswith("linux"):
-    os.environ.setdefault("MUJOCO_GL", "egl")  # must be set before mujoco is imported
-
 import mujoco
 import numpy as np
 import numpy.typing as npt
