@@ -49,10 +49,18 @@ class SimulatedEpisode:
         return self.start.attempt.goal.reached(self.final)
 
 
-def generator(domain: str, split: Split, seed: int, index: int) -> np.random.Generator:
-    """The random stream of one episode; splits and domains never share one."""
-    key = zlib.crc32(f"{domain}/{split}".encode())
-    return np.random.default_rng(np.random.SeedSequence([key, seed, index]))
+@dataclass(frozen=True)
+class Stream:
+    """An endless series of episodes. Streams of other domains, splits or seeds share none with it."""
+
+    domain: Domain
+    split: Split
+    seed: int
+
+    def generator(self, index: int) -> np.random.Generator:
+        """The random numbers of episode `index`."""
+        key = zlib.crc32(f"{self.domain.name}/{self.split}".encode())
+        return np.random.default_rng(np.random.SeedSequence([key, self.seed, index]))
 
 
 def draw(domain: Domain, rng: np.random.Generator, index: int) -> Start:
@@ -69,12 +77,10 @@ def draw(domain: Domain, rng: np.random.Generator, index: int) -> Start:
     return Start(scene, plan(scene, goal, rng), sample_look(domain, rng))
 
 
-def simulate(
-    world: World, camera: Camera, domain: Domain, split: Split, seed: int, index: int, *, every: int = FRAME_EVERY
-) -> SimulatedEpisode:
+def simulate(world: World, camera: Camera, stream: Stream, index: int, *, every: int = FRAME_EVERY) -> SimulatedEpisode:
     """Run and film one episode with every camera, a moment each `every` control steps, the start and the end."""
-    rng = generator(domain.name, split, seed, index)
-    start = draw(domain, rng, index)
+    rng = stream.generator(index)
+    start = draw(stream.domain, rng, index)
     world.reset(start.scene)
     camera.dress(start.look)
     seen: list[Moment] = []
