@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 pytest.importorskip("mujoco")
 
 from robo_episodes.sim.domains import DOMAINS, sample_look
-from robo_episodes.sim.episode import draw, generator
+from robo_episodes.sim.episode import Split, Stream, draw
 from robo_episodes.sim.policy import Attempt, plan, possible_goals
 from robo_episodes.sim.render import CAMERAS
 from robo_episodes.sim.rollout import moments
@@ -88,9 +90,9 @@ def test_objects_of_a_scene_have_different_names() -> None:
 
 def test_training_and_evaluation_never_share_an_episode() -> None:
     streams = [
-        generator(domain, split, seed, index).integers(2**60)
-        for domain in DOMAINS
-        for split in ("train", "evaluation")
+        Stream(domain, split, seed).generator(index).integers(2**60)
+        for domain in DOMAINS.values()
+        for split in get_args(Split)
         for seed in range(3)
         for index in range(50)
     ]
@@ -100,7 +102,7 @@ def test_training_and_evaluation_never_share_an_episode() -> None:
 def test_an_episode_is_a_pure_function_of_its_seed(world: World) -> None:
     ends = []
     for _ in range(2):
-        start = draw(DOMAINS["target"], generator("target", "evaluation", 3, 5), 5)
+        start = draw(DOMAINS["target"], Stream(DOMAINS["target"], "evaluation", 3).generator(5), 5)
         world.reset(start.scene)
         ends.append([(m.state, m.gripper.tobytes()) for m in moments(world, start.attempt, every=20)])
     assert ends[0] == ends[1]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from robo_dialog.pretrain.architecture import PATCH
 from robo_episodes.sim.command import FRAME_EVERY
 from robo_episodes.sim.domains import DOMAINS
-from robo_episodes.sim.episode import draw, generator
+from robo_episodes.sim.episode import Stream, draw
 from robo_episodes.sim.record import facts, state_from_facts
 from robo_episodes.sim.render import PARTS, SIZE, Camera
 from robo_episodes.sim.rollout import moments
@@ -83,12 +83,12 @@ def load(folder: Path) -> Frames:
 
 def _make_shard(job: tuple[Path, int, int]) -> Path:
     path, seed, number = job
-    world = World()
+    world, stream = World(), Stream(DOMAINS["source"], "train", seed)
     camera = Camera(world)
     images, patches, rows = [], [], []
     for index in range(number * SHARD_EPISODES, (number + 1) * SHARD_EPISODES):
-        rng = generator("source", "train", seed, index)
-        start = draw(DOMAINS["source"], rng, index)
+        rng = stream.generator(index)
+        start = draw(stream.domain, rng, index)
         world.reset(start.scene)
         camera.dress(start.look)
         goal = start.attempt.goal

@@ -15,7 +15,7 @@ from robo_dialog.tune.calibrate import LabelledEpisode, episode_probabilities, f
 from robo_dialog.vlm.prompts import ANSWERS, success_question
 from robo_dialog.vlm.protocol import VLM, Image, Message
 from robo_episodes.sim.domains import DOMAINS
-from robo_episodes.sim.episode import Split, simulate
+from robo_episodes.sim.episode import Split, Stream, simulate
 from robo_episodes.sim.render import CAMERAS, Camera
 from robo_episodes.sim.state import Goal, State
 from robo_episodes.sim.world import World
@@ -43,11 +43,11 @@ class Outcome:
 
 def outcomes(domain: str, split: Split, seed: int, count: int) -> list[Outcome]:
     """Final frames of `count` simulated episodes."""
-    world = World()
+    world, stream = World(), Stream(DOMAINS[domain], split, seed)
     camera = Camera(world)
     found = []
     for index in range(count):
-        episode = simulate(world, camera, DOMAINS[domain], split, seed, index, every=START_AND_END)
+        episode = simulate(world, camera, stream, index, every=START_AND_END)
         frames = {name: images[-1] for name, images in episode.frames.items()}
         attempt = episode.start.attempt
         found.append(Outcome(frames, attempt.goal, episode.final, attempt.intent))

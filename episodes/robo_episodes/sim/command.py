@@ -54,11 +54,12 @@ class Simulate:
         from rich.progress import track
 
         from robo_episodes.sim.domains import DOMAINS
-        from robo_episodes.sim.episode import simulate
+        from robo_episodes.sim.episode import Stream, simulate
         from robo_episodes.sim.record import append, finished, open_recording
         from robo_episodes.sim.render import Camera
         from robo_episodes.sim.world import World
 
+        stream = Stream(DOMAINS[self.domain], self.split, self.seed)
         part = self.out.with_name(self.out.name + ".part")
         source = self.out if self.out.exists() else part
         self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +68,7 @@ class Simulate:
         with open_recording(source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
             for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
                 if not finished(file, index):
-                    episode = simulate(
-                        world, camera, DOMAINS[self.domain], self.split, self.seed, index, every=self.every
-                    )
+                    episode = simulate(world, camera, stream, index, every=self.every)
                     append(file, index, episode, self.domain)
                 labels.append(bool(file[f"data/demo_{index}"].attrs["success"]))
         if source is part:

@@ -154,7 +154,7 @@ def _transfer(scene: Scene, goal: Goal, rng: np.random.Generator, wish: str) -> 
         miss = rng.uniform(0.062, 0.09)
     if wish == "near_miss":
         spot, level = _beside(scene, spot, miss, thing, rng), 0.0
-    x, y, z = thing.position
+    x, y, _ = thing.position
     carry = max(HOVER, level + half + 0.06)
     release = _noisy((spot[0], spot[1], level + half + 0.002), rng)
     return [
