@@ -9,6 +9,7 @@ import pytest
 
 import bundles
 from bundles import grey, png
+from recording_files import write_video
 from robo_dialog import models
 from robo_dialog.cli import main
 from robo_dialog.errors import BundleError, ModelError
@@ -19,7 +20,9 @@ def files(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "front.png").write_bytes(png(grey(200, 64)))
     (tmp_path / "wrist.png").write_bytes(png(grey(100, 64)))
     (tmp_path / "not.png").write_bytes(b"words")
-    (tmp_path / "episode.MP4").write_bytes(b"")
+    (tmp_path / "episode.hdf5").write_bytes(b"")
+    (tmp_path / "broken.MP4").write_bytes(b"")
+    write_video(tmp_path / "attempt.mp4", [grey(100, 64)] * 5 + [grey(200, 64)])
     bundle = bundles.write(tmp_path / "bundle")
     return {path.name: str(path) for path in tmp_path.iterdir()} | {"bundle": str(bundle)}
 
@@ -61,8 +64,22 @@ def test_a_bad_task_is_named_by_its_option(files, capsys):
 
 
 def test_a_recording_is_sent_to_ingest(files, capsys):
-    assert run(files["episode.MP4"], "--task", "push it") == 2
+    assert run(files["episode.hdf5"], "--task", "push it") == 2
     assert "robo-dialog ingest" in capsys.readouterr().err
+
+
+def test_of_a_video_the_last_frame_is_judged(files, capsys):
+    ends = []
+    for name in ("front.png", "attempt.mp4", "wrist.png"):
+        assert run(files[name], "--task", "push it", "--bundle", files["bundle"], "--json") == 0
+        ends.append(json.loads(capsys.readouterr().out)["probability"])
+    assert ends[1] == pytest.approx(ends[0], abs=0.02)
+    assert ends[1] != pytest.approx(ends[2], abs=0.02)
+
+
+def test_a_broken_video_is_named(files, capsys):
+    assert run(files["broken.MP4"], "--task", "push it", "--bundle", files["bundle"]) == 3
+    assert "broken.MP4" in capsys.readouterr().err
 
 
 def test_missing_files_and_bundles_are_named(files, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""`robo-dialog detect`: a verdict on image files, without a server."""
+"""`robo-dialog detect`: a verdict on image files or the last frames of videos, without a server."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from robo_dialog.detect.verdict import Frame
 from robo_dialog.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
     from robo_dialog.detect.verdict import Verdict
 
-_RECORDINGS = frozenset({".avi", ".h5", ".hdf5", ".mcap", ".mkv", ".mov", ".mp4", ".parquet", ".tfrecord", ".webm"})
+_VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+_RECORDINGS = frozenset({".h5", ".hdf5", ".mcap", ".parquet", ".tfrecord"})
 
 
 @dataclass(frozen=True)
 class Detect:
-    """Say whether image files show that a task was done. All of them are views of one attempt's end."""
+    """Say whether images show that a task was done. All of them are views of one attempt's end."""
 
     frames: tyro.conf.Positional[tuple[Path, ...]]
-    """1 to 16 JPEG or PNG files, one a camera."""
+    """1 to 16 files, one a camera: JPEG, PNG, or videos, of which the last frame is taken. A file's name without its
+    suffix is the camera's name, for bundles that weigh cameras."""
     task: str
     """What the robot was told to do, for example "put the red cube on the plate"."""
     bundle: Path | None = None
@@ -33,16 +36,15 @@ class Detect:
 
     def run(self) -> int:
         """Load the bundle, judge the frames, print the verdict."""
-        images = [_read(path) for path in self.frames]
+        frames = [_read(path) for path in self.frames]
         from robo_dialog.detect.detector import Detector
-        from robo_dialog.detect.verdict import Frame
         from robo_dialog.models import embedded_bundle
 
         started = time.perf_counter()
         detector = Detector.load(self.bundle or embedded_bundle())
         loaded = time.perf_counter()
         try:
-            verdict = detector.verdict([Frame(image) for image in images], self.task)
+            verdict = detector.verdict(frames, self.task)
         except RequestError as error:
             raise self._named(error) from error
         seconds = {"load": loaded - started, "verdict": time.perf_counter() - loaded}
@@ -92,13 +94,25 @@ def _as_json(verdict: Verdict, milliseconds: dict[str, float]) -> dict[str, obje
     }
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> Frame:
+    if path.suffix.lower() in _VIDEOS:
+        return Frame(_last_frame(path), path.stem)
     if path.suffix.lower() in _RECORDINGS:
         raise ConfigError(
-            f"{path}: is a recording, `detect` reads JPEG and PNG files; to judge recordings, read their final frames "
-            f"into a frame pool first: robo-dialog ingest {path}"
+            f"{path}: holds many frames; read the final ones into a frame pool first: robo-dialog ingest {path}"
         )
     try:
-        return path.read_bytes()
+        return Frame(path.read_bytes(), path.stem)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name JPEG or PNG files") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name JPEG, PNG or video files") from error
+
+
+def _last_frame(path: Path) -> bytes:
+    try:
+        from robo_episodes.images import encode_png
+        from robo_episodes.video import open_video
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{path}: reading videos needs `{error.name}`; install it with: pip install 'robo-dialog[episodes]'"
+        ) from error
+    return encode_png(open_video(path).last(1)[-1])
