@@ -38,7 +38,7 @@ def test_inspect_prints_exactly_one_json_object(recordings, capsys):
     assert code == 0
     assert found["episodes"] == 5
     assert found["labels"] == {"success": 2, "failure": 1, "none": 2}
-    assert found["cameras"]["agentview_image"] == {"frames": 8, "shapes": [[32, 40, 3]]}
+    assert found["cameras"]["agentview"] == {"frames": 6 + 8, "shapes": [[32, 40, 3]]}
     assert found["frames"] == 6 + 8 + 1
     assert found["instructions"]["open the door"] == 1
     assert found["layouts"] == {"libero": 2, "robomimic": 2, "openpi_rollouts": 1}
@@ -82,9 +82,9 @@ def test_ingest_leaves_its_report_in_the_pool(recordings, tmp_path, capsys):
 
 def test_ingest_ends_with_a_summary(recordings, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    _, out, _ = run(capsys, "ingest", recordings, "--out", tmp_path / "pool", "--cameras", "agentview_image")
+    _, out, _ = run(capsys, "ingest", recordings, "--out", tmp_path / "pool", "--cameras", "agentview")
     assert "frames added" in out
-    assert "2 frames of 2 episodes" in out
+    assert "4 frames of 4 episodes" in out
     _, out, _ = run(capsys, "ingest", recordings, "--out", tmp_path / "other", "--dry-run")
     assert "frames to add (dry run)" in out
     assert not (tmp_path / "other").exists()
@@ -99,7 +99,7 @@ def test_ingest_ends_with_a_summary(recordings, tmp_path, capsys, monkeypatch):
         (["inspect", "libero.hdf5", "--layout", "none.yaml"], 3, "none.yaml"),
         (["ingest", "libero.hdf5", "--out", "pool", "--last-k", "0"], 2, "--last-k 0"),
         (["ingest", "libero.hdf5", "--out", "."], 4, "not empty"),
-        (["ingest", "libero.hdf5", "--out", "pool", "--cameras", "agentvue_rgb"], 3, "did you mean `agentview_rgb`"),
+        (["ingest", "libero.hdf5", "--out", "pool", "--cameras", "agentvue"], 3, "did you mean `agentview`"),
     ],
 )
 def test_bad_input_gives_one_line_and_the_code_of_its_kind(recordings, capsys, monkeypatch, arguments, code, text):

@@ -151,7 +151,7 @@ def test_an_oversized_encoded_frame_is_refused_before_it_is_decoded(tmp_path):
     (recording,) = scan([path], builtin_layouts()).recordings
     (episode,) = read(recording)
     with pytest.raises(UnreadableError, match=r"a\.hdf5.*60000x60000"):
-        episode.cameras["agentview_image"].last(1)
+        episode.cameras["agentview"].last(1)
 
 
 def test_a_reward_that_declares_gigabytes_costs_the_label_and_not_the_episode(tmp_path):
@@ -191,4 +191,4 @@ def test_frames_of_a_readable_file_are_what_was_written(tmp_path):
     path = write_robomimic(tmp_path / "a.hdf5", {"demo_0": demo(1)})
     (recording,) = scan([path], builtin_layouts()).recordings
     (episode,) = read(recording)
-    assert np.array_equal(episode.cameras["agentview_image"].first(), scene(10))
+    assert np.array_equal(episode.cameras["agentview"].first(), scene(10))

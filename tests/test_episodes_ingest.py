@@ -49,7 +49,7 @@ def test_the_final_frame_of_every_camera_is_taken(recordings, tmp_path):
     rows = list(FramePool.open(tmp_path / "pool").rows())
     assert [row.steps_from_end for row in rows] == [0] * 9
     sim = next(row for row in rows if row.episode_id.startswith("sim/demo_0"))
-    assert (sim.step, sim.success, sim.camera) == (3, True, "agentview_image")
+    assert (sim.step, sim.success, sim.camera) == (3, True, "agentview")
     assert (sim.image() == scene(3)).all()
 
 

@@ -178,7 +178,7 @@ class Hdf5Tree:
             if isinstance(node, h5py.Dataset) and node.ndim == 4 and node.dtype == np.uint8:
                 found.append(path)
             elif isinstance(node, h5py.Group):
-                links = ((name, node.get(name, getlink=True)) for name in sorted(node, key=natural, reverse=True))
+                links = ((name, node.get(name, getlink=True)) for name in reversed(_sorted_names(node)))
                 waiting += [join(path, name) for name, link in links if isinstance(link, h5py.HardLink)]
         return found
 
@@ -188,7 +188,7 @@ class Hdf5Tree:
             return []
         if not any(sign in part for sign in "*?["):
             return [part] if part in group else []
-        return sorted((name for name in group if fnmatchcase(name, part)), key=natural)
+        return [name for name in _sorted_names(group) if fnmatchcase(name, part)]
 
     def _dataset(self, path: str) -> h5py.Dataset | None:
         dataset = self._node(path)
@@ -251,6 +251,11 @@ def join(base: str, path: str) -> str:
     if path.startswith("/"):
         return path
     return base if path in (".", "") else f"{base.rstrip('/')}/{path}"
+
+
+def _sorted_names(group: h5py.Group) -> list[str]:
+    # h5py gives names that are no Unicode as bytes; no layout can mean them.
+    return sorted((name for name in group if isinstance(name, str)), key=natural)
 
 
 def _declared_bytes(dataset: h5py.Dataset) -> int:

@@ -77,15 +77,22 @@ def _camera_datasets(layout: Layout, tree: Hdf5Tree, group: str) -> dict[str, h5
         for path in tree.glob(group, glob):
             dataset = None if any(fnmatchcase(path, other) for other in excluding) else tree.frames("/", path)
             if dataset is not None:
-                found[_camera_name(glob, path)] = dataset
+                name = _camera_name(glob, path)
+                found[name if name not in found else path.rsplit("/", 1)[-1]] = dataset
     return found
 
 
 def _camera_name(glob: str, path: str) -> str:
-    """Join the components of the path that the wildcards of the glob stand for, or take the last one."""
-    components = path.split("/")[-len(glob.split("/")) :]
-    wild = [part for part, sign in zip(components, glob.split("/"), strict=True) if any(c in sign for c in "*?[")]
-    return readable("_".join(wild) if wild else components[-1])
+    """Return what the `*` of the glob stand for (`obs/*_image`: the camera's own name), or the last component."""
+    patterns = glob.strip("/").split("/")
+    components = path.split("/")[-len(patterns) :]
+    caught = [_caught(pattern, part) for pattern, part in zip(patterns, components, strict=True) if "*" in pattern]
+    return readable("_".join(filter(None, caught)) or components[-1])
+
+
+def _caught(pattern: str, part: str) -> str:
+    before, _, after = pattern.partition("*")
+    return part if any(sign in before + after for sign in "*?[") else part[len(before) : len(part) - len(after)]
 
 
 def _label(layout: Layout, scope: Scope, path: Path) -> Label:
@@ -142,7 +149,7 @@ def _terminal(layout: Layout, tree: Hdf5Tree, scope: Scope, dataset: h5py.Datase
     """Return the dataset that holds the frame after the last action, if it is there and fits."""
     if layout.terminal is None:
         return None
-    path = join(scope.base, layout.terminal.replace("{camera}", dataset.name.rsplit("/", 1)[-1]))
+    path = join(scope.base, layout.terminal.replace("{dataset}", dataset.name.rsplit("/", 1)[-1]))
     after = tree.frames("/", path)
     return path if after is not None and len(after) > 0 and after.shape[1:] == dataset.shape[1:] else None
 

@@ -57,7 +57,7 @@ class Layout:
     """HDF5: globs below the episode's group. Video: one regex whose group `camera` tells the files of an episode
     apart; empty: every file is an episode."""
     terminal: str | None = None
-    """HDF5: dataset whose last frame comes after the camera's last one, `next_obs/{camera}`."""
+    """HDF5: dataset whose last frame comes after the camera's last one, `next_obs/{dataset}`."""
     color: Literal["rgb", "bgr"] = "rgb"
     jpeg: Choice = Choice("standard")
     orient: Choice = Choice("none")
