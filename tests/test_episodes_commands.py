@@ -68,6 +68,20 @@ def test_the_contact_sheet_is_limited_and_says_so(tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] == 1600
 
 
+def test_a_broken_first_frame_leaves_the_rest_of_the_sheet(tmp_path, capsys):
+    import h5py
+
+    path = write_robomimic(tmp_path / "a.hdf5", {"demo_0": demo(1), "demo_1": demo(2)})
+    with h5py.File(path) as file:
+        chunk = file["data/demo_0/obs/agentview_image"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset)
+        file.write(bytes(chunk.size))
+    code, out, _ = run(capsys, "inspect", path, "--sheet", tmp_path / "sheet.png")
+    assert code == 0
+    assert "contact sheet of 2 episodes" in out
+
+
 def test_ingest_leaves_its_report_in_the_pool(recordings, tmp_path, capsys):
     code, out, _ = run(capsys, "ingest", recordings, "--out", tmp_path / "pool", "--json", "--first")
     report, pool = json.loads(out), FramePool.open(tmp_path / "pool")

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from robo_episodes.episode import Episode, Image
+from robo_episodes.episode import Episode, FrameSource, Image
+from robo_episodes.errors import UnreadableError
 from robo_episodes.images import encode_png
 from robo_episodes.pool import write_atomically
 
@@ -43,10 +44,7 @@ def write_sheet(path: Path, episodes: Sequence[Episode]) -> int:
     """Draw the first `EPISODES` episodes and write the sheet as PNG.
 
     Returns:
-        The number of episodes drawn.
-
-    Raises:
-        UnreadableError: a frame cannot be read.
+        The number of episodes drawn; where a frame cannot be read, the reason is drawn instead.
     """
     drawn = episodes[:EPISODES]
     head = _block([], [_Line(_note(len(drawn), len(episodes)), _BLACK)], WIDTH - 2 * _GAP)
@@ -57,16 +55,10 @@ def write_sheet(path: Path, episodes: Sequence[Episode]) -> int:
 
 def _note(drawn: int, total: int) -> str:
     more = "" if drawn == total else f"; {total - drawn} more episodes are not drawn"
-    return f"{drawn} episodes, first | last frame of every camera, as the detector will see them{more}"
+    return f"{drawn} episodes, first | last frame of every camera, as they are ingested{more}"
 
 
 def _episode(episode: Episode) -> Image:
-    tiles: list[tuple[Image, str]] = []
-    for name, source in episode.cameras.items():
-        length = "?" if source.length is None else str(source.length - 1)
-        tiles.append((_scaled(source.first()), f"{name} 0"))
-        if source.length != 1:
-            tiles.append((_scaled(source.last(1)[-1]), f"{name} {length}"))
     label, color = _LABELS[episode.success]
     trust = f" ({episode.trust})" if episode.success is None and episode.trust != "none" else ""
     lines = [
@@ -74,8 +66,22 @@ def _episode(episode: Episode) -> Image:
         _Line(f"{label}{trust} · {episode.layout}", color),
         _Line(episode.id, _GRAY),
     ]
+    tiles: list[tuple[Image, str]] = []
+    try:
+        for name, source in episode.cameras.items():
+            tiles += _first_and_last(name, source)
+    except UnreadableError as error:
+        lines.append(_Line(str(error), _LABELS[False][1]))
     width = sum(image.shape[1] + _GAP for image, _ in tiles) - _GAP
     return _block(tiles, lines, max(2 * TILE, min(width, WIDTH - 2 * _GAP)))
+
+
+def _first_and_last(name: str, source: FrameSource) -> list[tuple[Image, str]]:
+    first = (_scaled(source.first()), f"{name} 0")
+    if source.length == 1:
+        return [first]
+    step = "last" if source.length is None else str(source.length - 1)
+    return [first, (_scaled(source.last(1)[-1]), f"{name} {step}")]
 
 
 def _block(tiles: list[tuple[Image, str]], lines: list[_Line], width: int) -> Image:
