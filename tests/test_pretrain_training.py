@@ -90,7 +90,7 @@ def some_frames(count: int = 16) -> Frames:
 
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("robo_dialog.pretrain.train.CHECKPOINT_EVERY", 1)
-    recipe = Recipe(vision_steps=2, vision_batch=4, steps=3, batch=4, games_from=0.0)
+    recipe = Recipe(vision_steps=2, vision_batch=4, steps=2, polish_steps=1, batch=4)
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = Trainer(recipe, some_frames(), tmp_path / "whole")

@@ -51,6 +51,7 @@ class Pretrain:
         calibration, figures = self._calibrate()
         published = self._export(calibration, figures)
         summary = {"checkpoint": str(self.out / "tiny"), "bundle": str(published), **last, **figures}
+        (self.work / "summary.json").write_text(jsonlib.dumps(summary, indent=1) + "\n")
         print(jsonlib.dumps(summary) if self.json else "\n".join(f"{key}: {value}" for key, value in summary.items()))
         return 0
 
@@ -83,10 +84,7 @@ class Pretrain:
 
         trainer = Trainer(self.recipe, load(self.work / "shards"), self.work, compiled=self.compile)
         with Progress(console=Console(stderr=True)) as bar, (self.work / "log.jsonl").open("a") as log:
-            tasks = {
-                "vision": bar.add_task("vision tower", total=self.recipe.vision_steps),
-                "answers": bar.add_task("answers and games", total=self.recipe.steps),
-            }
+            tasks = {stage.name: bar.add_task(stage.name, total=stage.steps) for stage in self.recipe.stages()}
             loss = float("nan")
             for progress in trainer.run():
                 bar.update(tasks[progress.stage], completed=progress.step + 1)

@@ -58,6 +58,9 @@ def make_shards(folder: Path, *, episodes: int, seed: int, workers: int) -> Iter
     paths = [folder / f"{number:05d}.npz" for number in range(shard_count(episodes))]
     todo = [(path, seed, number) for number, path in enumerate(paths) if not path.exists()]
     yield from (path for path in paths if path.exists())
+    if workers == 1:
+        yield from map(_make_shard, todo)
+        return
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(_make_shard, todo)
 

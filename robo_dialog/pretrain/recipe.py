@@ -1,8 +1,28 @@
-"""The settings of pretraining; a plain value, so that `--help` needs no torch."""
+"""The settings of pretraining; plain values, so that `--help` needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Part of the training with its own one-cycle learning rate."""
+
+    name: str
+    stream: int
+    """Which stream of random numbers draws its data."""
+    steps: int
+    lr: float
+    """Peak of the cycle."""
+    games_every: int = 0
+    """One step in so many also plays games on its images; 0: the dense labels alone are learned."""
+    games_from: float = 0.0
+    """Share of the steps before the first game."""
+
+    def plays_at(self, step: int) -> bool:
+        """Whether games are played at this step."""
+        return step >= self.games_from * self.steps and step % self.games_every == 0
 
 
 @dataclass(frozen=True)
@@ -14,11 +34,18 @@ class Recipe:
     vision_batch: int = 48
     vision_lr: float = 1e-3
     steps: int = 5500
-    batch: int = 32
     lr: float = 8e-4
-    games_every: int = 4
-    """One step in so many also plays games on its images."""
-    games_from: float = 0.5
-    """Share of the steps before the first game."""
+    polish_steps: int = 1500
+    """A second, lower cycle; with games at every second step."""
+    polish_lr: float = 3e-4
+    batch: int = 32
     dense_weight: float = 0.3
     """Weight of the dense labels while questions are learned."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """What is learned in which order."""
+        return (
+            Stage("vision", 6, self.vision_steps, self.vision_lr),
+            Stage("answers", 7, self.steps, self.lr, games_every=4, games_from=0.5),
+            Stage("polish", 8, self.polish_steps, self.polish_lr, games_every=2),
+        )

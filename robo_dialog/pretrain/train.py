@@ -23,7 +23,7 @@ from robo_dialog.pretrain.checkpoint import read_checkpoint, write_checkpoint
 from robo_dialog.pretrain.data import CLASSES, Frames
 from robo_dialog.pretrain.lessons import CANDIDATES, game_rows, image_rows
 from robo_dialog.pretrain.packing import Packer, Row, forward, image_features
-from robo_dialog.pretrain.recipe import Recipe
+from robo_dialog.pretrain.recipe import Recipe, Stage
 
 CHECKPOINT_EVERY = 500
 
@@ -66,33 +66,29 @@ class Trainer:
         self._groups = _by_family(frames)
 
     def run(self) -> Iterator[Progress]:
-        """Both stages from the last checkpoint on; yields every step."""
-        stages = (
-            ("vision", self.recipe.vision_steps, self.recipe.vision_lr),
-            ("answers", self.recipe.steps, self.recipe.lr),
-        )
+        """All stages from the last checkpoint on; yields every step."""
         saved = read_checkpoint(self._checkpoint)
-        for number, (stage, steps, peak) in enumerate(stages):
+        for number, stage in enumerate(self.recipe.stages()):
             if saved is not None and number < saved.stage:
                 continue
-            optimiser = torch.optim.AdamW(self._master, lr=peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+            optimiser = torch.optim.AdamW(self._master, lr=stage.lr, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
             first = 0
             if saved is not None and number == saved.stage:
                 saved.restore(self._master, optimiser)
                 self._publish()
                 first = saved.step
-            for step in range(first, steps):
-                yield self._step(stage, step, optimiser, peak * one_cycle(step, steps))
-                if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
+            for step in range(first, stage.steps):
+                yield self._step(stage, step, optimiser)
+                if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
                     write_checkpoint(self._checkpoint, number, step + 1, self._master, optimiser)
 
-    def _step(self, stage: str, step: int, optimiser: torch.optim.Optimizer, rate: float) -> Progress:
+    def _step(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> Progress:
         started = time.monotonic()
-        rng = np.random.default_rng([self.recipe.seed, len(stage), step])
-        loss, accuracy = self._vision(rng) if stage == "vision" else self._answers(rng, step)
+        rng = np.random.default_rng([self.recipe.seed, stage.stream, step])
+        loss, accuracy = self._answers(rng, stage.plays_at(step)) if stage.games_every else self._vision(rng)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._update(optimiser, rate)
-        return Progress(stage, step, float(loss.detach()), accuracy, time.monotonic() - started)
+        self._update(optimiser, stage.lr * one_cycle(step, stage.steps))
+        return Progress(stage.name, step, float(loss.detach()), accuracy, time.monotonic() - started)
 
     def export(self, out: Path) -> None:
         """Write the checkpoint with the processor, weights in float16."""
@@ -122,11 +118,10 @@ class Trainer:
         right = float((logits.argmax(1) == wanted)[things].float().mean())
         return F.cross_entropy(logits, wanted, weight=self._class_weights), right
 
-    def _answers(self, rng: np.random.Generator, step: int) -> tuple[torch.Tensor, float]:
+    def _answers(self, rng: np.random.Generator, playing: bool) -> tuple[torch.Tensor, float]:
         picks = self._pick(rng)
         patches, features = image_features(self.model, self._pixels(picks))
         loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng))
-        playing = step >= self.recipe.games_from * self.recipe.steps and step % self.recipe.games_every == 0
         if playing:
             loss = loss + 0.5 * self._talk_loss(features, game_rows(self.frames, picks, rng))[0]
         dense, _ = self._dense_loss(patches, picks)
