@@ -108,11 +108,12 @@ def test_figures_of_the_embedded_model_are_the_measured_ones(domain):
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """A folder with recordings and a frame, where a hand-made bundle stands in for the embedded one."""
+    """A folder with recordings, a frame and a video, where a hand-made bundle stands in for the embedded one."""
     (tmp_path / "recordings").mkdir()
     demo = recording_files.demo(0, attrs={"success": True, "ep_meta": '{"lang": "put the red cube on the plate"}'})
     recording_files.write_robomimic(tmp_path / "recordings" / "day.hdf5", {"demo_0": demo})
-    (tmp_path / "frame.png").write_bytes(bundles.png(bundles.grey(255)))
+    (tmp_path / "front.png").write_bytes(bundles.png(bundles.grey(255)))
+    recording_files.write_video(tmp_path / "side.mp4", [recording_files.gray(step) for step in range(4)])
     bundle = bundles.write(tmp_path / "bundle")
     monkeypatch.setattr("robo_dialog.models.embedded_bundle", lambda: bundle)
     replaced = f"import pathlib, robo_dialog.models as m; m.embedded_bundle = lambda: pathlib.Path({str(bundle)!r}); "
