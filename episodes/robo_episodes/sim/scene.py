@@ -71,14 +71,12 @@ def sample_scene(rng: np.random.Generator, *, on_plate: float = 0.25, stacked: f
     drawer = float(rng.choice([0.0, rng.uniform(0.8, 1.0), rng.uniform(0.2, 0.8)], p=[0.5, 0.4, 0.1]))
     plate = _free_spot(rng, [], margin=0.0, radius=0.14)
     slots = rng.permutation(len(SLOTS))[: rng.integers(2, 5)]
-    colors: list[str] = []
     taken: list[tuple[float, float]] = [plate]
     things: list[Thing] = []
     for slot in slots:
         shape = SLOTS[slot]
         used = {thing.color for thing in things if thing.shape == shape}
         color = str(rng.choice([c for c in COLORS if c not in used]))
-        colors.append(color)
         position = _start(rng, shape, plate, things, taken, on_plate, stacked)
         taken.append(position[:2])
         things.append(Thing(int(slot), color, position, float(rng.uniform(-0.35, 0.35))))

@@ -120,7 +120,6 @@ class World:
         self.model = mujoco.MjModel.from_xml_string(_xml())
         self.data = mujoco.MjData(self.model)
         self.scene = Scene((), (0.0, 0.0), 0.0)
-        self._ids = {self.model.geom(i).name: i for i in range(self.model.ngeom)}
 
     def reset(self, scene: Scene) -> None:
         """Place everything as `scene` says, the gripper at home and open, and let it settle."""

@@ -71,12 +71,7 @@ def from_pool(domain: str, rows: Iterable[FrameRow]) -> list[Case]:
             episode_id=episode_id,
             instruction=str(views[0].instruction),
             success=bool(views[0].success),
-            frames=tuple(CameraFrame(_camera(view), view.png) for view in sorted(views, key=_camera)),
+            frames=tuple(CameraFrame(view.camera, view.png) for view in sorted(views, key=lambda view: view.camera)),
         )
         for episode_id, views in last.items()
     ]
-
-
-def _camera(view: FrameRow) -> str:
-    """The camera's own name, by which calibration weighs it: robomimic calls the images of `front` `front_image`."""
-    return view.camera.removesuffix("_image")
