@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from robo_episodes.errors import RoboDialogError
+from robo_episodes.errors import ConfigError
 
 FRAME_EVERY = 14
 
@@ -37,11 +37,11 @@ class Simulate:
     def run(self) -> int:
         """Write the file; returns 0."""
         if self.episodes < 1 or self.every < 1:
-            raise RoboDialogError(f"--episodes is {self.episodes} and --every {self.every}; both must be at least 1")
+            raise ConfigError(f"--episodes is {self.episodes} and --every {self.every}; both must be at least 1")
         try:
             import mujoco  # noqa: F401
         except ModuleNotFoundError as error:
-            raise RoboDialogError("simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'") from error
+            raise ConfigError("simulating needs MuJoCo; install it with: pip install 'robo-dialog[sim]'") from error
         summary = self._write()
         if self.json:
             print(jsonlib.dumps(summary))
