@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
@@ -39,7 +40,7 @@ class Case:
 def prepare(domain: DomainName, episodes: int, seed: int, folder: Path) -> list[Case]:
     """Simulate episodes that no model was trained on, ingest the recording, and read the cases from the pool.
 
-    What is in `folder` already for the same domain, number and seed is used again.
+    A recording of the same domain, number and seed that is in `folder` already is used again.
 
     Raises:
         RoboDialogError: the episodes cannot be rendered (the message names what to install), written or read.
@@ -50,6 +51,7 @@ def prepare(domain: DomainName, episodes: int, seed: int, folder: Path) -> list[
 
     name = f"{domain}-{seed}-{episodes}"
     recording, pool = folder / f"{name}.hdf5", folder / f"{name}.pool"
+    shutil.rmtree(pool, ignore_errors=True)  # rows that another version read would stay beside the new ones
     with redirect_stdout(sys.stderr):  # the summaries of these two are progress here
         Simulate(out=recording, domain=domain, episodes=episodes, seed=seed, split="evaluation").run()
         Ingest(paths=(recording,), out=pool).run()
