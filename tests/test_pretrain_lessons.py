@@ -64,6 +64,15 @@ def test_questions_are_not_mostly_no() -> None:
     assert 0.35 < np.mean(truths) < 0.75
 
 
+def test_no_kind_of_question_can_be_answered_without_looking() -> None:
+    rng = np.random.default_rng(0)
+    asked = [pair for _ in range(300) for pair in sample_questions(TABLE, Goal("open"), rng, 13)[1:]]
+    for kind in ("present", "on_plate", "on_top", "held", "success"):
+        truths = [truth for question, truth in asked if question.kind == kind]
+        assert len(truths) > 50
+        assert 0.35 < np.mean(truths) < 0.65
+
+
 def test_the_first_question_is_about_the_episodes_own_instruction() -> None:
     asked = sample_questions(TABLE, Goal("lift", "red cube"), np.random.default_rng(0), 3)
     assert GOALS[asked[0][0].a] == Goal("lift", "red cube")

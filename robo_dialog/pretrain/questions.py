@@ -89,10 +89,13 @@ def state_questions(names: tuple[str, ...] = NAMES) -> list[Question]:
     return [*singles, *pairs, *plain, *(Question("count", word) for word in COUNTS)]
 
 
-def sample_questions(state: State, goal: Goal, rng: np.random.Generator, count: int) -> list[tuple[Question, bool]]:
+def sample_questions(
+    state: State, goal: Goal, rng: np.random.Generator, count: int, *, balanced: bool = True
+) -> list[tuple[Question, bool]]:
     """Questions on one state: the episode's own success question, other instructions, state questions.
 
-    Half of the others are drawn to be true where a true one exists, so that "no" is not always right.
+    `balanced`: within every kind of question "yes" and "no" are drawn alike where both are true of something, so that
+    no kind can be answered without looking. Otherwise half of all questions are drawn to be true, whatever the kind.
     """
     chosen = [Question("success", goal.text(int(rng.integers(4))))]
     names = tuple(sorted(state.present)) + tuple(rng.choice(NAMES, 2).tolist())
@@ -103,19 +106,35 @@ def sample_questions(state: State, goal: Goal, rng: np.random.Generator, count: 
     true = [[q for q in pool if answer(q, state)] for pool in pools]
     for index in range(count - 1):
         pool = 0 if index < (count - 1) // 3 else 1
-        wanted = true[pool] if true[pool] and rng.random() < 0.5 else pools[pool]
-        chosen.append(_reworded(_by_kind(wanted, rng), rng))
+        if balanced:
+            question = _balanced(pools[pool], set(true[pool]), rng)
+        else:
+            question = _by_kind(true[pool] if true[pool] and rng.random() < 0.5 else pools[pool], rng)
+        chosen.append(_reworded(question, rng))
     return [(question, answer(question, state)) for question in chosen]
 
 
+def _balanced(pool: list[Question], true: set[Question], rng: np.random.Generator) -> Question:
+    """The kind first, then the answer, then the question."""
+    kinds = sorted({_kind(question) for question in pool})
+    kind = kinds[int(rng.integers(len(kinds)))]
+    wanted = bool(rng.integers(2))
+    of_kind = [question for question in pool if _kind(question) == kind]
+    fitting = [question for question in of_kind if (question in true) == wanted] or of_kind
+    return fitting[int(rng.integers(len(fitting)))]
+
+
 def _by_kind(pool: list[Question], rng: np.random.Generator) -> Question:
-    """Draw the kind first and then the question, so that the many pair questions do not crowd out the others."""
-    groups: dict[str, list[Question]] = {}
-    for question in pool:
-        key = GOALS[question.a].family if question.kind == "success" else question.kind
-        groups.setdefault(key, []).append(question)
-    group = groups[sorted(groups)[int(rng.integers(len(groups)))]]
-    return group[int(rng.integers(len(group)))]
+    """The kind first and then the question, so that the many pair questions do not crowd out the others."""
+    kinds = sorted({_kind(question) for question in pool})
+    kind = kinds[int(rng.integers(len(kinds)))]
+    of_kind = [question for question in pool if _kind(question) == kind]
+    return of_kind[int(rng.integers(len(of_kind)))]
+
+
+def _kind(question: Question) -> str:
+    """The question's kind; of success questions, the family of the instruction."""
+    return GOALS[question.a].family if question.kind == "success" else question.kind
 
 
 def _reworded(question: Question, rng: np.random.Generator) -> Question:

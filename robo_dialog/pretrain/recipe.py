@@ -20,6 +20,9 @@ class Stage:
     games_from: float = 0.0
     """Share of the steps before the first game."""
 
+    balanced: bool = False
+    """Whether "yes" and "no" are equally frequent within every kind of question."""
+
     def plays_at(self, step: int) -> bool:
         """Whether games are played at this step."""
         return step >= self.games_from * self.steps and step % self.games_every == 0
@@ -35,9 +38,9 @@ class Recipe:
     vision_lr: float = 1e-3
     steps: int = 5500
     lr: float = 8e-4
-    polish_steps: int = 1500
-    """A second, lower cycle; with games at every second step."""
-    polish_lr: float = 3e-4
+    polish_steps: int = 1900
+    """A second cycle, on balanced questions."""
+    polish_lr: float = 8e-4
     batch: int = 32
     dense_weight: float = 0.3
     """Weight of the dense labels while questions are learned."""
@@ -47,5 +50,5 @@ class Recipe:
         return (
             Stage("vision", 6, self.vision_steps, self.vision_lr),
             Stage("answers", 7, self.steps, self.lr, games_every=4, games_from=0.5),
-            Stage("polish", 8, self.polish_steps, self.polish_lr, games_every=2),
+            Stage("polish", 8, self.polish_steps, self.polish_lr, games_every=6, balanced=True),
         )

@@ -85,7 +85,7 @@ class Trainer:
     def _step(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> Progress:
         started = time.monotonic()
         rng = np.random.default_rng([self.recipe.seed, stage.stream, step])
-        loss, accuracy = self._answers(rng, stage.plays_at(step)) if stage.games_every else self._vision(rng)
+        loss, accuracy = self._answers(rng, stage, step) if stage.games_every else self._vision(rng)
         loss.backward()  # type: ignore[no-untyped-call]
         self._update(optimiser, stage.lr * one_cycle(step, stage.steps))
         return Progress(stage.name, step, float(loss.detach()), accuracy, time.monotonic() - started)
@@ -118,11 +118,11 @@ class Trainer:
         right = float((logits.argmax(1) == wanted)[things].float().mean())
         return F.cross_entropy(logits, wanted, weight=self._class_weights), right
 
-    def _answers(self, rng: np.random.Generator, playing: bool) -> tuple[torch.Tensor, float]:
+    def _answers(self, rng: np.random.Generator, stage: Stage, step: int) -> tuple[torch.Tensor, float]:
         picks = self._pick(rng)
         patches, features = image_features(self.model, self._pixels(picks))
-        loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng))
-        if playing:
+        loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng, balanced=stage.balanced))
+        if stage.plays_at(step):
             loss = loss + 0.5 * self._talk_loss(features, game_rows(self.frames, picks, rng))[0]
         dense, _ = self._dense_loss(patches, picks)
         return loss + self.recipe.dense_weight * dense, right
