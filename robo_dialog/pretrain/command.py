@@ -85,13 +85,13 @@ class Pretrain:
         trainer = Trainer(self.recipe, load(self.work / "shards"), self.work, compiled=self.compile)
         with Progress(console=Console(stderr=True)) as bar, (self.work / "log.jsonl").open("a") as log:
             tasks = {stage.name: bar.add_task(stage.name, total=stage.steps) for stage in self.recipe.stages()}
-            loss = float("nan")
+            loss = None  # stays so where an earlier run has finished the training
             for progress in trainer.run():
                 bar.update(tasks[progress.stage], completed=progress.step + 1)
                 log.write(log_line(progress) + "\n")
                 loss = progress.loss
         trainer.export(self.out / "tiny")
-        return {"last_loss": round(loss, 4)}
+        return {"last_loss": loss}
 
     def _calibrate(self) -> tuple[Calibration, dict[str, float]]:
         import numpy as np
