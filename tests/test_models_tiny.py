@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoConfig
 
 from robo_dialog.detect.detector import Detector
-from robo_dialog.detect.verdict import Frame, Outcome
+from robo_dialog.detect.verdict import Frame
 from robo_dialog.models import embedded_bundle, embedded_model
 from robo_dialog.vlm.prompts import ANSWERS, success_question
 from robo_dialog.vlm.protocol import Message
@@ -51,7 +51,6 @@ def test_verdicts_on_unseen_episodes_are_mostly_right(detector: Detector, episod
         frames = [Frame(encode_png(source.last(1)[0]), name) for name, source in episode.cameras.items()]
         verdict = detector.verdict(frames, str(episode.instruction))
         verdicts.append((verdict.probability >= verdict.threshold) == episode.success)
-        assert verdict.outcome in Outcome
     assert sum(verdicts) >= len(episodes) - 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,10 @@ class TransformersVLM:
             raise ModelError(f"options {list(options)} do not begin with different tokens in this model's vocabulary")
         return first
 
-    def _inputs(self, prompts: Sequence[Prompt]) -> list[Any]:
-        return [self._encode(prompts[i : i + self._batch]) for i in range(0, len(prompts), self._batch)]
+    def _inputs(self, prompts: Sequence[Prompt]) -> Iterator[Any]:
+        """Batches as the model takes them, one at a time in memory."""
+        for start in range(0, len(prompts), self._batch):
+            yield self._encode(prompts[start : start + self._batch])
 
     def _encode(self, prompts: Sequence[Prompt]) -> Any:  # noqa: ANN401 - a BatchFeature, untyped in transformers
         texts = [

@@ -65,7 +65,9 @@ class Simulate:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         world, labels = World(), []
         camera = Camera(world)
-        with open_recording(source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}") as file:
+        with open_recording(
+            source, f"robo-dialog-tabletop/{self.domain}/{self.split}/{self.seed}/every-{self.every}"
+        ) as file:
             for index in track(range(self.episodes), "simulating", console=Console(stderr=True), transient=True):
                 if not finished(file, index):
                     episode = simulate(world, camera, stream, index, every=self.every)
