@@ -1,0 +1,140 @@
+"""The record of one game: one JSON line that holds all that happened, for filters, training rows and people.
+
+It is the whole interface between playing and everything after it. Numbers are rounded, so that a line is short and the
+same on every run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from robo_dialog.errors import ConfigError
+
+Source = Literal["sampled", "instruction", "hindsight"]
+"""Who thought of a question: the model, the episodes' own instruction, or an instruction of another episode."""
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class View:
+    """What one role sees of one moment."""
+
+    frame_id: str
+    episode_id: str
+    camera: str
+    from_end: int
+    augmentation: int | None = None
+    """Seed of the augmentation it is seen under; None: as it was recorded."""
+
+
+@dataclass(frozen=True)
+class DialogTurn:
+    """One question and its answer, with what the filters need to judge them."""
+
+    question: str
+    source: Source
+    answer: bool
+    p_yes: float
+    """The Describer's P(yes), calibrated to the pool."""
+    raw_p_yes: float
+    """The same before calibration."""
+    candidate_p_yes: tuple[float, ...]
+    """The Guesser's P(yes) for every candidate; empty for a Guesser that does not judge candidates one by one."""
+    checks: tuple[float, ...]
+    """P(yes) of the target in other sights of it: slightly augmented, and in the Guesser's view."""
+
+
+@dataclass(frozen=True)
+class Dialog:
+    """One game from its sampling to its guess."""
+
+    game_id: int
+    seed: int
+    round: int
+    model: str
+    """Digest of the model that played both roles."""
+    guesser: Literal["prompt", "likelihood"]
+    pairing: Literal["same", "augmented", "cross_view"]
+    sampling: Literal["same_task", "same_episode", "nearest", "random"]
+    instruction: str
+    """Instruction of the target's episode."""
+    candidates: tuple[View, ...]
+    """What the Guesser sees."""
+    target: int
+    describer: View
+    turns: tuple[DialogTurn, ...] = ()
+    guesses: tuple[int, ...] = ()
+    """Per rotation, as an index into `candidates`."""
+    blank_guess: int | None = None
+    outcome: Literal["won", "lost", "aborted"] = "aborted"
+    abort_reason: str | None = None
+    kept: bool = False
+    reasons: tuple[str, ...] = ()
+    """Why the filters rejected it; empty if kept."""
+
+    def judged(self, reasons: tuple[str, ...]) -> Dialog:
+        """The same dialog with the filters' reasons."""
+        return replace(self, kept=not reasons, reasons=reasons)
+
+    def line(self) -> str:
+        """One line of JSON, without the line end."""
+        return json.dumps(_rounded(asdict(self)), ensure_ascii=False, separators=(",", ":"))
+
+
+def parse(line: str) -> Dialog:
+    """The dialog that `Dialog.line` wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no such line.
+    """
+    values: dict[str, Any] = json.loads(line)
+    return Dialog(
+        **{
+            **values,
+            "candidates": tuple(View(**view) for view in values["candidates"]),
+            "describer": View(**values["describer"]),
+            "turns": tuple(_turn(turn) for turn in values["turns"]),
+            "guesses": tuple(values["guesses"]),
+            "reasons": tuple(values["reasons"]),
+        }
+    )
+
+
+def read_dialogs(path: Path) -> Iterator[Dialog]:
+    """All dialogs of a file.
+
+    Raises:
+        ConfigError: the file is missing or a line of it is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield parse(line)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ConfigError(
+                        f"{path}: line {number} is no dialog ({error!r}); run the same `robo-dialog play` again"
+                    ) from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); make it with: robo-dialog play") from error
+
+
+def _turn(values: dict[str, Any]) -> DialogTurn:
+    return DialogTurn(
+        **{**values, "candidate_p_yes": tuple(values["candidate_p_yes"]), "checks": tuple(values["checks"])}
+    )
+
+
+def _rounded(value: object) -> object:
+    match value:
+        case float():
+            return round(value, DIGITS)
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_rounded(item) for item in value]
+    return value
