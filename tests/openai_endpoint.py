@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that answers chat completions as a test tells it to."""
+"""A real HTTP server on this machine that answers chat completions as a test tells it to, and its client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import numpy as np
+
+from robo_dialog.vlm.openai_vlm import OpenAIVLM
+from robo_dialog.vlm.protocol import Message, Prompt
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ def said(text: str) -> Reply:
 
 def as_json(content: object, status: int = 200) -> Reply:
     return Reply(status, json.dumps(content).encode())
+
+
+YES = listed(_yes=-0.1, _no=-2.5)
 
 
 @dataclass
@@ -118,3 +128,26 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             """Nothing on the terminal."""
 
     return Handler
+
+
+class Sleeper:
+    """Remembers how long it should have slept."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def connect(endpoint: Endpoint, **options: Any) -> OpenAIVLM:
+    settings = {"concurrency": 4, "timeout_s": 20.0, "sleep": Sleeper(), **options}
+    return OpenAIVLM("robot-vlm", endpoint.url, **settings)
+
+
+def ask(text: str = "Is it done?") -> Prompt:
+    return (Message("user", text, (PICTURE,)),)
+
+
+def text_of(request: Any) -> str:
+    return str(request["messages"][-1]["content"][-1]["text"])
