@@ -1,0 +1,93 @@
+"""Kept dialogs as chat messages with images for both roles; `row_files` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from robo_dialog.play.dialog import Dialog, Source, View
+from robo_dialog.play.views import augment
+from robo_dialog.vlm.prompts import ANSWERS, ask_request, guess_request
+from robo_dialog.vlm.protocol import Image, Message, Prompt
+
+Role = Literal["describer", "guesser"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One conversation of one role of one kept dialog."""
+
+    role: Role
+    messages: Prompt
+    """User and assistant in turn; the assistant's are what the role learns to say. The first one holds all images."""
+    image_names: tuple[str, ...]
+    """File name of each image; images of one name are equal."""
+    sources: tuple[Source, ...]
+    """Who thought of each question in it."""
+    instruction: str
+    pairing: Literal["same", "augmented", "cross_view"]
+    round: int
+    game_id: int
+
+    @property
+    def trained(self) -> tuple[bool, ...]:
+        """Per message, whether the role learns to say it."""
+        return tuple(message.role == "assistant" for message in self.messages)
+
+    @property
+    def images(self) -> dict[str, Image]:
+        """Images by file name."""
+        return dict(zip(self.image_names, self.messages[0].images, strict=True))
+
+
+def training_rows(dialogs: Iterable[Dialog], image_of: Callable[[str], Image]) -> Iterator[Row]:
+    """Rows of all kept dialogs, in their order: one per answer for the Describer, then one for the Guesser.
+
+    The filters alone decide what is kept; every question trains, whoever thought of it.
+
+    Args:
+        dialogs: judged by the filters; those not kept give no row.
+        image_of: the recorded frame of an id, (H, W, 3) uint8 RGB.
+    """
+    for dialog in dialogs:
+        if dialog.kept:
+            yield from _describer_rows(dialog, image_of)
+            yield _guesser_row(dialog, image_of)
+
+
+def _describer_rows(dialog: Dialog, image_of: Callable[[str], Image]) -> Iterator[Row]:
+    seen = _seen(dialog.describer, image_of)
+    for turn in dialog.turns:
+        messages = (Message("user", turn.question, (seen,)), Message("assistant", _word(turn.answer)))
+        yield _row(dialog, "describer", messages, (dialog.describer,), (turn.source,))
+
+
+def _guesser_row(dialog: Dialog, image_of: Callable[[str], Image]) -> Row:
+    views = dialog.candidates
+    images = tuple(_seen(view, image_of) for view in views)
+    messages = [Message("user", ask_request(len(views), dialog.instruction), images)]
+    for number, turn in enumerate(dialog.turns, start=1):
+        word = _word(turn.answer)
+        messages.append(Message("assistant", turn.question))
+        messages.append(Message("user", guess_request(word) if number == len(dialog.turns) else word))
+    messages.append(Message("assistant", str(dialog.target + 1)))
+    return _row(dialog, "guesser", tuple(messages), views, tuple(turn.source for turn in dialog.turns))
+
+
+def _row(dialog: Dialog, role: Role, messages: Prompt, views: tuple[View, ...], sources: tuple[Source, ...]) -> Row:
+    names = tuple(_name(view) for view in views)
+    return Row(role, messages, names, sources, dialog.instruction, dialog.pairing, dialog.round, dialog.game_id)
+
+
+def _word(answer: bool) -> str:
+    return ANSWERS[answer].strip()
+
+
+def _seen(view: View, image_of: Callable[[str], Image]) -> Image:
+    image = image_of(view.frame_id)
+    return image if view.augmentation is None else augment(image, view.augmentation)
+
+
+def _name(view: View) -> str:
+    return f"{view.frame_id}.png" if view.augmentation is None else f"{view.frame_id}-{view.augmentation}.png"
