@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ class Mix:
         """Refuse weights that say nothing."""
         weights = [getattr(self, one.name) for one in fields(self)]
         if min(weights) < 0 or sum(weights) <= 0:
-            raise ConfigError(f"mix weights are {weights}; give at least one positive and none negative")
+            raise ConfigError(f"mix: the weights are {weights}; give at least one positive and none negative")
 
     def draw(self, rng: np.random.Generator) -> Kind:
         """One way, by weight."""
@@ -53,103 +54,115 @@ class Deal:
     describer_camera: str
     augmentation: int | None
     """Seed of the Describer's augmentation, in games whose pairing asks for one."""
+    check: int
+    """Seed of the augmentation under which the answers are tested."""
 
 
-@dataclass(frozen=True)
 class Dealer:
     """Deals game after game from one pool.
 
     Targets go round the outcomes of the pool in a shuffled order, so that every one has its turn.
+
+    Args:
+        moments: of the pool.
+        pairing: what the Describer sees of the target.
+        mix: how distractors are chosen.
+        candidates: number of images in a game.
+        seed: seed of the run.
+        embeddings: unit vector (D,) by frame id of every outcome; needed by `nearest` alone.
+
+    Raises:
+        ConfigError: too few outcomes, no second camera for cross-view games, or no embeddings for `nearest`.
     """
 
-    moments: Sequence[Moment]
-    pairing: Pairing
-    mix: Mix
-    candidates: int
-    seed: int
-    embeddings: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
-    """Unit vector (D,) by frame id; needed by `nearest` alone."""
-
-    def __post_init__(self) -> None:
-        """Refuse a pool on which no game is possible.
-
-        Raises:
-            ConfigError: too few outcomes, no second camera for cross-view games, or no embeddings for `nearest`.
-        """
-        if len(self._outcomes()) < self.candidates:
-            raise ConfigError(
-                f"the pool has {len(self._outcomes())} final moments that can be played, a game needs "
-                f"{self.candidates}; ingest more episodes or choose fewer candidates"
-            )
-        if not self._targets():
-            raise ConfigError(
-                "pairing is `cross_view`, but no final moment of the pool is seen by two cameras; "
-                "choose pairing `augmented` or ingest a second camera"
-            )
-        if self.mix.nearest > 0 and not self.embeddings:
-            raise ConfigError("mix.nearest needs a model that embeds images, which this one cannot; set it to 0")
+    def __init__(
+        self,
+        moments: Sequence[Moment],
+        pairing: Pairing,
+        mix: Mix,
+        candidates: int,
+        seed: int,
+        embeddings: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.seed = seed
+        self._mix, self._pairing, self._size = mix, pairing, candidates
+        self._embeddings = embeddings or {}
+        self._outcomes = [moment for moment in moments if moment.final]
+        self._earlier: dict[str, list[Moment]] = {}
+        for moment in moments:
+            if not moment.final:
+                self._earlier.setdefault(moment.episode_id, []).append(moment)
+        self._shared = _shared_cameras(self._outcomes, candidates)
+        fewest = 2 if pairing == "cross_view" else 1
+        self._targets = [m for m in self._outcomes if len(m.frames) >= fewest and self._shared & m.frames.keys()]
+        self._likeness = cache(likeness)
+        self._check()
 
     def deal(self, game_id: int) -> Deal:
         """The game of this number; always the same one."""
         rng = np.random.default_rng([self.seed, 1, game_id])
-        targets = self._targets()
-        lap, place = divmod(game_id, len(targets))
-        order = np.random.default_rng([self.seed, 0, lap]).permutation(len(targets))
-        target = targets[int(order[place])]
+        lap, place = divmod(game_id, len(self._targets))
+        order = np.random.default_rng([self.seed, 0, lap]).permutation(len(self._targets))
+        target = self._targets[int(order[place])]
         seen_by, shown_to = self._cameras(target, rng)
-        kind = self.mix.draw(rng)
+        kind = self._mix.draw(rng)
         distractors = self._distractors(target, kind, seen_by, rng)
-        seat = int(rng.integers(self.candidates))
-        seated = [*distractors[:seat], target, *distractors[seat:]]
-        augmentation = int(rng.integers(2**31)) if self.pairing == "augmented" else None
-        return Deal(kind, tuple(seated), seat, seen_by, shown_to, augmentation)
+        seat = int(rng.integers(self._size))
+        seated = (*distractors[:seat], target, *distractors[seat:])
+        augmentation = int(rng.integers(2**31)) if self._pairing == "augmented" else None
+        return Deal(kind, seated, seat, seen_by, shown_to, augmentation, int(rng.integers(2**31)))
 
-    def _outcomes(self) -> list[Moment]:
-        return [moment for moment in self.moments if moment.final]
-
-    def _targets(self) -> list[Moment]:
-        """Outcomes whose camera is shared by enough others."""
-        needed = 2 if self.pairing == "cross_view" else 1
-        return [moment for moment in self._outcomes() if len(moment.frames) >= needed]
+    def _check(self) -> None:
+        if len(self._outcomes) < self._size:
+            raise ConfigError(
+                f"the pool has {len(self._outcomes)} final moments that can be played, a game needs {self._size}; "
+                "ingest more episodes or choose fewer candidates"
+            )
+        if not self._shared:
+            raise ConfigError(
+                f"no camera of the pool is in {self._size} episodes; ingest more episodes with the same cameras"
+            )
+        if not self._targets:
+            raise ConfigError(
+                "pairing is `cross_view`, but no final moment of the pool is seen by two cameras; "
+                "choose pairing `augmented` or ingest a second camera"
+            )
+        if self._mix.nearest > 0 and not self._embeddings:
+            raise ConfigError("mix.nearest needs a model that embeds images, which this one cannot; set it to 0")
 
     def _cameras(self, target: Moment, rng: np.random.Generator) -> tuple[str, str]:
         """The Guesser's and the Describer's camera."""
-        outcomes = self._outcomes()
-        common = [name for name in target.frames if sum(name in m.frames for m in outcomes) >= self.candidates]
-        if not common:
-            raise ConfigError(
-                f"cameras {', '.join(target.frames)} of episode {target.episode_id} are in fewer than "
-                f"{self.candidates} episodes; name the shared ones with --cameras"
-            )
+        common = [name for name in target.frames if name in self._shared]
         seen_by = common[int(rng.integers(len(common)))]
-        if self.pairing != "cross_view":
+        if self._pairing != "cross_view":
             return seen_by, seen_by
         others = [name for name in target.frames if name != seen_by]
         return seen_by, others[int(rng.integers(len(others)))]
 
     def _distractors(self, target: Moment, kind: Kind, camera: str, rng: np.random.Generator) -> list[Moment]:
-        others = [m for m in self._outcomes() if m.episode_id != target.episode_id and camera in m.frames]
+        others = [m for m in self._outcomes if m.episode_id != target.episode_id and camera in m.frames]
         others = [others[i] for i in rng.permutation(len(others))]
-        match kind:
-            case "same_task":
-                others.sort(key=lambda moment: -_likeness(moment.instruction, target.instruction))
-            case "nearest":
-                mine = self.embeddings[target.frames[camera]]
-                others.sort(key=lambda moment: -float(self.embeddings[moment.frames[camera]] @ mine))
-            case "same_episode":
-                others.sort(key=lambda moment: -_likeness(moment.instruction, target.instruction))
-                others = [*self._earlier(target, camera, rng), *others]
-        chosen = others[: self.candidates - 1]
+        if kind == "nearest":
+            mine = self._embeddings[target.frames[camera]]
+            others.sort(key=lambda moment: -float(self._embeddings[moment.frames[camera]] @ mine))
+        elif kind != "random":
+            others.sort(key=lambda moment: -self._likeness(moment.instruction, target.instruction))
+        if kind == "same_episode":
+            mine_before = [m for m in self._earlier.get(target.episode_id, []) if camera in m.frames]
+            others = [*(mine_before[i] for i in rng.permutation(len(mine_before))), *others]
+        chosen = others[: self._size - 1]
         return [chosen[i] for i in rng.permutation(len(chosen))]
 
-    def _earlier(self, target: Moment, camera: str, rng: np.random.Generator) -> list[Moment]:
-        mine = [m for m in self.moments if m.episode_id == target.episode_id and not m.final and camera in m.frames]
-        return [mine[i] for i in rng.permutation(len(mine))]
 
-
-def _likeness(one: str, other: str) -> float:
-    """1 for equal instructions, else the share of words in common."""
+def likeness(one: str, other: str) -> float:
+    """1 for equal instructions, else less: the share of words in common."""
     if one == other:
         return 1.0
     first, second = set(one.lower().split()), set(other.lower().split())
     return len(first & second) / (len(first | second) + 1)
+
+
+def _shared_cameras(outcomes: Sequence[Moment], size: int) -> set[str]:
+    """Cameras through which a whole game can be seen."""
+    names = {name for moment in outcomes for name in moment.frames}
+    return {name for name in names if sum(name in moment.frames for moment in outcomes) >= size}

@@ -35,3 +35,7 @@ def ask_request(candidates: int, instruction: str) -> str:
 def guess_options(candidates: int) -> tuple[str, ...]:
     """What the Guesser's last turn may begin with: the candidates by number, from 1."""
     return tuple(f" {number}" for number in range(1, candidates + 1))
+
+
+BLANK_ANSWER = "not answered"
+"""Stands for every answer in the dialog that is replayed to measure luck."""

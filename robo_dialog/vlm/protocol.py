@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -68,4 +68,13 @@ class VLM(Protocol):
         Raises:
             PromptsFailed: some prompts got no answer.
         """
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that can say how alike images look; not every `VLM` is one."""
+
+    def embed(self, images: Sequence[Image]) -> npt.NDArray[np.float64]:
+        """Unit vectors (N, D)."""
         ...

@@ -1,0 +1,153 @@
+"""Plays many games at once: all games of a batch take every step together, so that the model sees large batches.
+
+What a game does depends on the pool, the model, the settings, the seed and its number alone. The engine cannot see
+labels: the moments that it is given have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from robo_dialog.errors import ModelError
+from robo_dialog.play.dialog import Dialog, DialogTurn
+from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser, judged
+from robo_dialog.play.judging import Offsets, attempted, judge, p_yes, sigmoid
+from robo_dialog.play.proposals import Proposal, about_instructions, ask_prompt, sampled
+from robo_dialog.play.sampling import Dealer
+from robo_dialog.play.settings import GuesserKind, Settings
+from robo_dialog.play.table import Table, lay, needed, record
+from robo_dialog.vlm.protocol import VLM, Image
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that games of one run have in common."""
+
+    vlm: VLM
+    dealer: Dealer
+    settings: Settings
+    images_of: Callable[[Sequence[str]], Mapping[str, Image]]
+    """Frame ids to images."""
+    instructions: tuple[str, ...]
+    """All instructions of the pool, each once."""
+    offsets: Offsets
+    guesser: GuesserKind
+    round_number: int = 0
+
+    def play(self, game_ids: Sequence[int]) -> list[Dialog]:
+        """Play these games from beginning to end.
+
+        Raises:
+            ModelError: the model gave no answer at all.
+        """
+        deals = [self.dealer.deal(game_id) for game_id in game_ids]
+        images = self.images_of([frame_id for deal in deals for frame_id in needed(deal)])
+        tables = [lay(self.dealer, self.settings.rules, game_id, images) for game_id in game_ids]
+        for turn in range(self.settings.rules.turns):
+            tables = self._answered(self._asked(tables, turn))
+        tables = self._guessed(tables)
+        if tables and all(table.game.outcome == "aborted" for table in tables):
+            raise ModelError(f"{self.vlm.identity}: no game could be played; the first: {tables[0].game.abort_reason}")
+        words = {"round_number": self.round_number, "model": self.vlm.identity}
+        return [
+            record(table, **words, guesser=self.guesser, pairing=self.settings.pairing)  # type: ignore[arg-type]
+            for table in tables
+        ]
+
+    @property
+    def _guesser(self) -> Guesser:
+        return LikelihoodGuesser() if self.guesser == "likelihood" else PromptGuesser(self.vlm)
+
+    def _asked(self, tables: Sequence[Table], turn: int) -> list[tuple[Table, Judged | None]]:
+        """Every game that goes on with the question that is put in it."""
+        offers, failures = self._offers(tables, turn)
+        ready = [i for i, some in enumerate(offers) if some and i not in failures]
+        playing = [tables[i] for i in ready]
+        options = judged(self.vlm, self.offsets, playing, [offers[i] for i in ready])
+        chosen = dict(zip(ready, self._guesser.choose(playing, options), strict=True))
+        after: list[tuple[Table, Judged | None]] = []
+        for i, table in enumerate(tables):
+            if table.game.phase == "over":
+                after.append((table, None))
+            elif i not in chosen:
+                after.append((table.abort(failures.get(i, "nothing was left to ask")), None))
+            elif (reason := chosen[i].failure) is not None:
+                after.append((table.abort(reason), None))
+            else:
+                after.append((table.ask(chosen[i].proposal), chosen[i]))
+        return after
+
+    def _offers(self, tables: Sequence[Table], turn: int) -> tuple[list[list[Proposal]], dict[int, str]]:
+        """Questions on offer at every table, none where the game is over, and why the model gave none."""
+        questions = self.settings.questions
+        tests = [table.generator(3, turn).random() < questions.hindsight for table in tables]
+        free = [i for i, table in enumerate(tables) if table.game.phase == "asking" and not tests[i]]
+        prompts = [
+            ask_prompt(tuple(sight.image for sight in tables[i].seen), tables[i].instruction, tables[i].said)
+            for i in free
+            for _ in range(questions.samples)
+        ]
+        seed = int(tables[0].generator(4, turn).integers(2**31)) if tables else 0
+        said, failed = attempted(
+            lambda: self.vlm.generate(
+                prompts, seed=seed, temperature=questions.temperature, max_tokens=questions.max_tokens
+            )
+        )
+        reasons = {free[index // questions.samples]: reason for index, reason in failed.items()}
+        texts = {i: said[k * questions.samples : (k + 1) * questions.samples] for k, i in enumerate(free)}
+        offers: list[list[Proposal]] = []
+        for i, table in enumerate(tables):
+            mine = sampled(texts.get(i, ()), table.asked)
+            if not mine and table.game.phase == "asking":
+                rng = table.generator(5, turn)
+                mine = about_instructions(table.instruction, self.instructions, table.asked, rng)
+            offers.append(mine)
+        return offers, reasons
+
+    def _answered(self, asked: Sequence[tuple[Table, Judged | None]]) -> list[Table]:
+        """The Describer's answers, tested in the other sights of the target."""
+        open_ones = [(table, put) for table, put in asked if put is not None]
+        pairs = [
+            (sight, put.proposal.question) for table, put in open_ones for sight in (table.described, *table.checks)
+        ]
+        judgement = judge(self.vlm, pairs)
+        calibrated, raw = p_yes(pairs, judgement.margins, self.offsets), sigmoid(judgement.margins)
+        after: list[Table] = []
+        start = 0
+        for table, put in asked:
+            if put is None:
+                after.append(table)
+                continue
+            end = start + 1 + len(table.checks)
+            failure = next((judgement.failures[i] for i in range(start, end) if i in judgement.failures), None)
+            if failure is not None:
+                after.append(table.abort(failure))
+            else:
+                turn = DialogTurn(
+                    question=put.proposal.question,
+                    source=put.proposal.source,
+                    answer=bool(calibrated[start] >= 0.5),
+                    p_yes=float(calibrated[start]),
+                    raw_p_yes=float(raw[start]),
+                    candidate_p_yes=put.candidate_p_yes,
+                    checks=tuple(calibrated[start + 1 : end].tolist()),
+                )
+                after.append(table.answer(turn))
+            start = end
+        return after
+
+    def _guessed(self, tables: Sequence[Table]) -> list[Table]:
+        ready = [table for table in tables if table.game.phase == "guessing"]
+        guesses = iter(self._guesser.guess(ready))
+        after = []
+        for table in tables:
+            if table.game.phase != "guessing":
+                after.append(table)
+                continue
+            said = next(guesses)
+            if said.failure is not None:
+                after.append(table.abort(said.failure))
+            else:
+                after.append(table.conclude(said.rotations, said.blank))
+        return after

@@ -1,0 +1,148 @@
+"""`robo-dialog play`: dialog games over a frame pool."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from robo_dialog.errors import ConfigError
+from robo_dialog.play.settings import GuesserKind, Settings
+from robo_dialog.vlm.choice import ModelChoice
+
+if TYPE_CHECKING:
+    from robo_dialog.play.engine import Engine
+    from robo_dialog.play.moments import Moment
+    from robo_dialog.play.preparation import Preparation
+    from robo_dialog.play.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Play:
+    """Let a model play dialog games with itself over the final frames of a pool. Reads no labels.
+
+    Interrupted at any moment, the same command goes on; the same seed gives the same dialogs, byte for byte. At the end
+    the filters judge every dialog; `robo-dialog filter` judges them again, and `robo-dialog report` shows them.
+    """
+
+    pool: Path
+    """Frame pool, made by `robo-dialog ingest`."""
+    out: Path
+    """Folder of the run."""
+    games: int = 1000
+    """Games to play; more may be asked for later."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    batch: int = 100
+    """Games that are played together and written together."""
+    round: int = 0
+    """Number that is written into the dialogs."""
+    vlm: Annotated[ModelChoice, tyro.conf.arg(name="")] = field(default_factory=ModelChoice)
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON object on stdout instead of tables."""
+
+    def run(self) -> int:
+        """Prepare, play what is missing, summarise."""
+        if self.games < 1 or self.batch < 1:
+            raise ConfigError(f"--games {self.games} and --batch {self.batch} must be at least 1")
+        from robo_dialog.play.run_folder import SUMMARY, opened
+        from robo_episodes.pool import write_json
+
+        engine, moments, begun_with = self._engine()
+        with opened(self.out, begun_with, self.batch) as folder:
+            preparation = self._prepared(engine, moments)
+            started, before = time.monotonic(), folder.played(self.games)
+            self._play(engine, preparation, folder, before)
+            seconds = time.monotonic() - started
+            summary = self._summarise(moments)
+            rate = round((self.games - before) / seconds, 3) if self.games > before else None
+            found = {**summary, "guesser": preparation.guesser, "games_per_s": rate}
+            write_json(self.out / SUMMARY, {key: value for key, value in found.items() if key != "games_per_s"})
+        self._print(found)
+        return 0
+
+    def _engine(self) -> tuple[Engine, list[Moment], dict[str, Any]]:
+        """The engine without offsets, the moments, and what run.json is to hold."""
+        from robo_dialog.play.engine import Engine
+        from robo_dialog.play.frames import FrameStore, embedded
+        from robo_dialog.play.judging import Offsets
+        from robo_dialog.play.moments import read_moments
+        from robo_dialog.play.sampling import Dealer
+        from robo_dialog.play.words import lexicon
+        from robo_episodes.pool import FramePool
+
+        pool = FramePool.open(self.pool)
+        moments = read_moments(pool, self.settings.cameras)
+        vlm, store = self.vlm.open(), FrameStore(pool)
+        instructions = tuple(dict.fromkeys(moment.instruction for moment in moments))
+        mix, rules = self.settings.mix, self.settings.rules
+        embeddings = embedded(vlm, store, moments) if mix.nearest > 0 else {}
+        dealer = Dealer(moments, self.settings.pairing, mix, rules.candidates, self.seed, embeddings)
+        offsets = Offsets(lexicon(instructions))
+        kind: GuesserKind = "prompt" if self.settings.guesser == "prompt" else "likelihood"
+        engine = Engine(vlm, dealer, self.settings, store.images, instructions, offsets, kind, self.round)
+        begun_with = {
+            "games": self.games,
+            "pool": str(self.pool.resolve()),
+            "pool_digest": pool.digest(),
+            "model": vlm.identity,
+            "seed": self.seed,
+            "round": self.round,
+            "batch": self.batch,
+            "settings": asdict(self.settings),
+        }
+        return engine, moments, begun_with
+
+    def _prepared(self, engine: Engine, moments: Sequence[Moment]) -> Preparation:
+        from rich.console import Console
+
+        from robo_dialog.play.preparation import from_json, prepare
+        from robo_dialog.play.run_folder import PREPARATION, read_json
+        from robo_episodes.pool import write_json
+
+        path = self.out / PREPARATION
+        if path.exists():
+            return from_json(read_json(path), path)
+        with Console(stderr=True).status("trial games, captions and thresholds of the pool"):
+            preparation = prepare(engine, moments)
+        write_json(path, preparation.as_json())
+        return preparation
+
+    def _play(self, engine: Engine, preparation: Preparation, folder: RunFolder, first: int) -> None:
+        from robo_dialog.play.filters import Thresholds, judged
+        from robo_dialog.play.preparation import offsets_of
+        from robo_dialog.play.progress import Bar
+
+        ready = replace(engine, guesser=preparation.guesser, offsets=offsets_of(engine, preparation))
+        vocabulary = preparation.vocabulary(engine.instructions)
+        with Bar(self.games, first) as bar:
+            for start in range(first, self.games, self.batch):
+                numbers = range(start, min(start + self.batch, self.games))
+                dialogs = list(judged(ready.play(numbers), vocabulary, Thresholds()))
+                folder.append(dialogs)
+                bar.show(dialogs)
+
+    def _summarise(self, moments: Sequence[Moment]) -> dict[str, Any]:
+        from robo_dialog.play.dialog import read_dialogs
+        from robo_dialog.play.run_folder import DIALOGS
+        from robo_dialog.play.summary import summarise
+
+        dialogs = list(read_dialogs(self.out / DIALOGS))
+        outcomes = {moment.episode_id for moment in moments if moment.final}
+        return summarise(dialogs, outcomes).as_json()
+
+    def _print(self, found: dict[str, Any]) -> None:
+        from robo_dialog.play.progress import print_summary
+
+        if self.json:
+            print(jsonlib.dumps(found))
+        else:
+            print_summary(found)
+            print(f"dialogs: {self.out}; look at them with: robo-dialog report {self.out}", file=sys.stderr)

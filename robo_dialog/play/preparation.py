@@ -1,0 +1,159 @@
+"""What is found out about a pool and a model before the first game: which Guesser, which offsets, which words.
+
+All of it label-free, and kept in the run's folder, so that an interrupted run goes on with the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_dialog.errors import ConfigError
+from robo_dialog.play.dialog import Dialog
+from robo_dialog.play.engine import Engine
+from robo_dialog.play.filters import Vocabulary
+from robo_dialog.play.judging import Offsets, Sight, attempted, judge
+from robo_dialog.play.moments import Moment
+from robo_dialog.play.settings import GuesserKind
+from robo_dialog.play.splitting import FEWEST, Split, split
+from robo_dialog.play.words import words
+from robo_dialog.vlm.prompts import CAPTION_REQUEST, success_question
+from robo_dialog.vlm.protocol import VLM, Image, Message
+
+TRIAL_GAMES = 48
+"""Games by which the Guesser is chosen, and whose questions show which families there are."""
+POPULATION = 120
+"""Most answers that one offset is found from."""
+CAPTIONS = 48
+TRIAL_SEED = 2**31
+"""Number of the first trial game, beyond the numbers of all others."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Decided before the first game."""
+
+    guesser: GuesserKind
+    trials: dict[str, float]
+    """Share of the trial games won in every rotation, by Guesser; empty where the settings name the Guesser."""
+    splits: dict[str, Split] = field(default_factory=dict)
+    """How the answers to each family of questions split; offsets follow from it."""
+    caption_words: tuple[str, ...] = ()
+
+    @property
+    def offsets(self) -> dict[str, float]:
+        """By family; only those that change something."""
+        return {family: found.offset for family, found in self.splits.items() if found.offset}
+
+    def vocabulary(self, instructions: Sequence[str]) -> Vocabulary:
+        """What questions may be made of."""
+        said = frozenset(word for instruction in instructions for word in words(instruction))
+        return Vocabulary(said, frozenset(self.caption_words))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; offset and trust of every split are spelled out for readers."""
+        splits = {
+            family: {**asdict(found), "trust": found.trust, "offset": found.offset}
+            for family, found in sorted(self.splits.items())
+        }
+        return {"guesser": self.guesser, "trials": self.trials, "splits": splits, "caption_words": self.caption_words}
+
+
+def from_json(values: dict[str, Any], path: Path) -> Preparation:
+    """The preparation that `as_json` wrote to `path`.
+
+    Raises:
+        ConfigError: the file holds something else.
+    """
+    try:
+        names = ("threshold", "separation", "upper_share", "count")
+        splits = {family: Split(*(found[name] for name in names)) for family, found in values["splits"].items()}
+        return Preparation(values["guesser"], values["trials"], splits, tuple(values["caption_words"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: is damaged ({error!r}); delete the folder and play again") from error
+
+
+def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
+    """Trial games, captions and the splits of the pool's answers.
+
+    Args:
+        engine: of the run, without offsets.
+        moments: of the pool.
+
+    Raises:
+        ModelError: the model gives no answers.
+    """
+    finals = [moment for moment in moments if moment.final]
+    trials = _trials(engine)
+    wins: dict[str, float] = {kind: _robust_wins(dialogs) for kind, dialogs in trials.items()}
+    guesser = max(trials, key=lambda kind: wins[kind])
+    asked = {turn.question for dialogs in trials.values() for dialog in dialogs for turn in dialog.turns}
+    asked |= {success_question(instruction) for instruction in engine.instructions}
+    splits = _splits(engine, sorted(asked), finals) if engine.settings.calibrate else {}
+    return Preparation(guesser, wins if len(trials) > 1 else {}, splits, _caption_words(engine, finals))
+
+
+def _trials(engine: Engine) -> dict[GuesserKind, list[Dialog]]:
+    wanted = engine.settings.guesser
+    kinds: tuple[GuesserKind, ...] = ("likelihood", "prompt") if wanted == "auto" else (wanted,)
+    numbers = range(TRIAL_SEED, TRIAL_SEED + TRIAL_GAMES)
+    return {kind: replace(engine, guesser=kind).play(numbers) for kind in kinds}
+
+
+def _robust_wins(dialogs: Sequence[Dialog]) -> float:
+    return float(np.mean([bool(d.guesses) and all(guess == d.target for guess in d.guesses) for d in dialogs]))
+
+
+def _splits(engine: Engine, questions: Sequence[str], finals: Sequence[Moment]) -> dict[str, Split]:
+    """Margins of every family, put to the outcomes that it concerns and averaged over their cameras, split."""
+    lexicon = engine.offsets.lexicon
+    populations: dict[str, list[tuple[str, Moment]]] = {}
+    for question in questions:
+        mine = populations.setdefault(lexicon.family(question), [])
+        mine += [(question, moment) for moment in finals if lexicon.concerns(question, moment.instruction)]
+    found = {}
+    rng = np.random.default_rng([engine.dealer.seed, 6])
+    for family, population in sorted(populations.items()):
+        drawn = [population[i] for i in rng.permutation(len(population))[:POPULATION]]
+        if len(drawn) >= FEWEST:
+            found[family] = split(_fused(engine, drawn))
+    return found
+
+
+def _fused(engine: Engine, population: Sequence[tuple[str, Moment]]) -> list[float]:
+    """Mean margin over the cameras of each moment; without those that the model did not answer."""
+    images = engine.images_of([frame for _, moment in population for frame in moment.frames.values()])
+    pairs = [
+        (Sight(images[frame], moment.instruction), question)
+        for question, moment in population
+        for frame in moment.frames.values()
+    ]
+    margins = judge(engine.vlm, pairs).margins
+    ends = np.cumsum([len(moment.frames) for _, moment in population])
+    means = [float(part.mean()) for part in np.split(margins, ends[:-1])]
+    return [mean for mean in means if np.isfinite(mean)]
+
+
+def _caption_words(engine: Engine, finals: Sequence[Moment]) -> tuple[str, ...]:
+    rng = np.random.default_rng([engine.dealer.seed, 7])
+    shown = [finals[i] for i in rng.permutation(len(finals))[:CAPTIONS]]
+    frames = [next(iter(moment.frames.values())) for moment in shown]
+    images = engine.images_of(frames)
+    texts = captions(engine.vlm, [images[frame] for frame in frames])
+    return tuple(sorted({word for text in texts for word in words(text)}))
+
+
+def captions(vlm: VLM, images: Sequence[Image]) -> list[str]:
+    """What the model says it sees, by its likeliest words."""
+    prompts = [(Message("user", CAPTION_REQUEST, (image,)),) for image in images]
+    texts, _ = attempted(lambda: vlm.generate(prompts, seed=0, temperature=0.0, max_tokens=48))
+    return texts
+
+
+def offsets_of(engine: Engine, preparation: Preparation) -> Offsets:
+    """The offsets of a preparation, for the engine's pool."""
+    return Offsets(engine.offsets.lexicon, preparation.offsets)

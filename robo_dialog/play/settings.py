@@ -1,0 +1,53 @@
+"""Everything that decides the dialogs besides the pool and the model; plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from robo_dialog.errors import ConfigError
+from robo_dialog.play.rules import Rules
+from robo_dialog.play.sampling import Mix, Pairing
+
+GuesserKind = Literal["prompt", "likelihood"]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Where questions come from."""
+
+    samples: int = 4
+    """Questions that the model is asked for at every turn; the most telling one is put."""
+    temperature: float = 1.0
+    """Sampling temperature of questions."""
+    max_tokens: int = 24
+    """Longest question, in tokens."""
+    hindsight: float = 0.35
+    """Share of turns in which the question tests an instruction, the episode's own or that of another episode."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings under which nothing is asked."""
+        if self.samples < 1 or self.max_tokens < 4 or self.temperature <= 0:
+            raise ConfigError(
+                f"questions: samples {self.samples}, max-tokens {self.max_tokens} and temperature {self.temperature} "
+                "must be at least 1, at least 4 and positive"
+            )
+        if not 0 <= self.hindsight <= 1:
+            raise ConfigError(f"questions: hindsight is {self.hindsight}, expected a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One way of playing."""
+
+    rules: Rules = field(default_factory=Rules)
+    pairing: Pairing = "cross_view"
+    """What the Describer sees: the Guesser's view, an augmentation of it, or another camera at the same moment."""
+    mix: Mix = field(default_factory=Mix)
+    guesser: Literal["auto", "prompt", "likelihood"] = "auto"
+    """How the Guesser works; `auto` takes what wins more of a few trial games."""
+    questions: Questions = field(default_factory=Questions)
+    calibrate: bool = True
+    """Whether answers are calibrated to the pool, where their scores lie in two heaps."""
+    cameras: tuple[str, ...] = ()
+    """Only these cameras; empty: all."""

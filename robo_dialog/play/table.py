@@ -1,0 +1,131 @@
+"""A game in play: the pure state of the rules together with what lies on the table and what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from robo_dialog.play.dialog import Dialog, DialogTurn, View
+from robo_dialog.play.judging import Sight
+from robo_dialog.play.moments import Moment
+from robo_dialog.play.proposals import Proposal
+from robo_dialog.play.rules import Game, Rules
+from robo_dialog.play.sampling import Deal, Dealer
+from robo_dialog.play.views import augment
+from robo_dialog.vlm.protocol import Image
+
+
+@dataclass(frozen=True)
+class Table:
+    """One game with its images; advanced by making a new one.
+
+    `seen`: the Guesser's sight of every candidate. `described`: the Describer's sight of the target. `checks`: other
+    sights of the target, in which an answer must hold.
+    """
+
+    game: Game
+    deal: Deal
+    game_id: int
+    seed: int
+    seen: tuple[Sight, ...]
+    described: Sight
+    checks: tuple[Sight, ...]
+    proposal: Proposal | None = None
+    turns: tuple[DialogTurn, ...] = ()
+
+    @property
+    def instruction(self) -> str:
+        """Instruction of the target's episode."""
+        return self.described.instruction
+
+    @property
+    def sights(self) -> tuple[Sight, ...]:
+        """All sights of the target that are asked: the Describer's first."""
+        return (self.described, *self.checks)
+
+    @property
+    def said(self) -> list[tuple[str, bool]]:
+        """Questions and answers so far."""
+        return [(turn.question, turn.answer) for turn in self.turns]
+
+    @property
+    def asked(self) -> list[str]:
+        """Questions so far."""
+        return [turn.question for turn in self.turns]
+
+    def generator(self, *purpose: int) -> np.random.Generator:
+        """Random numbers of this game for one purpose, whatever was drawn before."""
+        return np.random.default_rng([self.seed, 2, self.game_id, *purpose])
+
+    def ask(self, proposal: Proposal) -> Table:
+        """The Guesser puts a question."""
+        return replace(self, game=self.game.asked(proposal.question), proposal=proposal)
+
+    def answer(self, turn: DialogTurn) -> Table:
+        """The Describer answers it."""
+        return replace(self, game=self.game.answered(turn.p_yes), proposal=None, turns=(*self.turns, turn))
+
+    def conclude(self, guesses: tuple[int, ...], blank_guess: int) -> Table:
+        """The Guesser names the candidate, in every rotation and after the blanked dialog."""
+        return replace(self, game=self.game.guessed(guesses, blank_guess))
+
+    def abort(self, reason: str) -> Table:
+        """The game cannot go on."""
+        return replace(self, game=self.game.aborted(reason), proposal=None)
+
+
+def lay(dealer: Dealer, rules: Rules, game_id: int, images: Mapping[str, Image]) -> Table:
+    """The table of one game.
+
+    Args:
+        dealer: deals the game.
+        rules: its size.
+        game_id: its number.
+        images: frame id to image, for at least the frames of `needed`.
+    """
+    deal = dealer.deal(game_id)
+    target = deal.candidates[deal.target]
+    seen = tuple(Sight(images[moment.frames[deal.guesser_camera]], moment.instruction) for moment in deal.candidates)
+    plain = images[target.frames[deal.describer_camera]]
+    described = plain if deal.augmentation is None else augment(plain, deal.augmentation)
+    checks = [Sight(augment(described, deal.check), target.instruction)]
+    if deal.describer_camera != deal.guesser_camera:
+        checks.append(seen[deal.target])
+    sight = Sight(described, target.instruction)
+    return Table(Game(rules, deal.target), deal, game_id, dealer.seed, seen, sight, tuple(checks))
+
+
+def needed(deal: Deal) -> list[str]:
+    """Ids of the frames that a deal shows."""
+    target = deal.candidates[deal.target]
+    return [*(moment.frames[deal.guesser_camera] for moment in deal.candidates), target.frames[deal.describer_camera]]
+
+
+def record(table: Table, *, round_number: int, model: str, guesser: str, pairing: str) -> Dialog:
+    """The dialog of a game that is over."""
+    deal, game = table.deal, table.game
+    target = deal.candidates[deal.target]
+    return Dialog(
+        game_id=table.game_id,
+        seed=table.seed,
+        round=round_number,
+        model=model,
+        guesser=guesser,  # type: ignore[arg-type]
+        pairing=pairing,  # type: ignore[arg-type]
+        sampling=deal.kind,
+        instruction=table.instruction,
+        candidates=tuple(_view(moment, deal.guesser_camera) for moment in deal.candidates),
+        target=deal.target,
+        describer=_view(target, deal.describer_camera, deal.augmentation),
+        turns=table.turns,
+        guesses=game.guesses,
+        blank_guess=game.blank_guess,
+        outcome=game.outcome,
+        abort_reason=game.abort_reason,
+    )
+
+
+def _view(moment: Moment, camera: str, augmentation: int | None = None) -> View:
+    return View(moment.frames[camera], moment.episode_id, camera, moment.from_end, augmentation)
