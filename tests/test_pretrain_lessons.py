@@ -101,7 +101,8 @@ def frames(states: list[State]) -> Frames:
     count = len(states)
     return Frames(
         images=np.zeros((count, 96, 96, 3), np.uint8),
-        patches=np.zeros((count, 8, 8), np.uint8),
+        things=np.zeros((count, 8, 8), np.uint8),
+        places=np.zeros((count, 8, 8), np.uint8),
         states=states,
         goals=[Goal("open")] * count,
         cameras=np.array(["front"] * count),

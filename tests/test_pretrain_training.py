@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from robo_dialog.pretrain.architecture import IMAGE_TOKENS, build
-from robo_dialog.pretrain.data import Frames, patch_classes
+from robo_dialog.pretrain.data import Frames
+from robo_dialog.pretrain.dense import PLACES, THINGS, place_classes, thing_classes
 from robo_dialog.pretrain.packing import IGNORED, Packer, Row, Turn, forward, image_features
 from robo_dialog.pretrain.recipe import Recipe
 from robo_dialog.pretrain.train import Trainer, one_cycle
@@ -80,7 +81,8 @@ def some_frames(count: int = 16) -> Frames:
     ]
     return Frames(
         images=pictures(count),
-        patches=np.random.default_rng(1).integers(0, 18, (count, 8, 8)).astype(np.uint8),
+        things=np.random.default_rng(1).integers(0, len(THINGS), (count, 8, 8)).astype(np.uint8),
+        places=np.random.default_rng(2).integers(0, len(PLACES), (count, 8, 8)).astype(np.uint8),
         states=states,
         goals=[Goal("lift", "red cube"), Goal("open")] * (count // 2),
         cameras=np.array(["front"] * count),
@@ -90,7 +92,7 @@ def some_frames(count: int = 16) -> Frames:
 
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("robo_dialog.pretrain.train.CHECKPOINT_EVERY", 1)
-    recipe = Recipe(vision_steps=2, vision_batch=4, steps=2, polish_steps=1, batch=4)
+    recipe = Recipe(vision_steps=2, vision_batch=4, steps=2, game_steps=1, batch=4)
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
     whole = Trainer(recipe, some_frames(), tmp_path / "whole")
@@ -121,7 +123,30 @@ def test_a_patch_takes_the_object_that_covers_a_tenth_of_it() -> None:
     pixels[0:6, 0:6] = 6  # slot 0, a quarter of the first patch
     pixels[12:14, 12:14] = 6  # a fortieth of another
     pixels[24:36, 24:36] = 2  # a whole patch of plate
-    classes = patch_classes(pixels, scene)
+    classes = thing_classes(pixels, scene)
     assert classes[0, 0] == 6 + 6  # "blue cube" is the seventh name
     assert classes[1, 1] == 0
     assert classes[2, 2] == 2
+
+
+def test_a_place_is_what_is_true_of_the_thing_in_the_patch() -> None:
+    state = State(
+        present=frozenset({"red cube", "blue cube", "green ball", "yellow ball"}),
+        on_plate=frozenset({"blue cube"}),
+        on_table=frozenset(),
+        on_top=frozenset({("red cube", "blue cube")}),
+        held="green ball",
+        drawer=0.4,
+    )
+    shown = ("nothing", "red cube", "blue cube", "green ball", "yellow ball", "plate", "handle", "gripper")
+    grid = np.array([[THINGS.index(name) for name in shown]], np.uint8)
+    assert [PLACES[place] for place in place_classes(grid, state)[0]] == [
+        "nothing",
+        "on the blue cube",
+        "on the plate",
+        "in the gripper",
+        "elsewhere",
+        "plate taken",
+        "drawer half open",
+        "gripper holding",
+    ]

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 IMAGE_SIZE = 96
 PATCH = 12
-SHUFFLE = 2
+SHUFFLE = 1
+"""No patches are merged: the text side finds an object by its name in one patch and reads its place there."""
 IMAGE_TOKENS = (IMAGE_SIZE // PATCH // SHUFFLE) ** 2
 VISION_WIDTH, VISION_LAYERS = 160, 5
 TEXT_WIDTH, TEXT_LAYERS = 160, 4
 HEADS = 4
 VOCABULARY = 640
-MAX_LENGTH = 512
+MAX_LENGTH = 1024
 
 CHAT_TEMPLATE = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"

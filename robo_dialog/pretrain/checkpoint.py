@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from robo_dialog.pretrain.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
@@ -19,22 +20,20 @@ class Checkpoint:
     step: int
     tensors: dict[str, torch.Tensor]
 
-    def restore(self, weights: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def restore(self, optimiser: Optimiser) -> None:
         """Put weights and optimiser state back in place."""
         with torch.no_grad():
-            for index, weight in enumerate(weights):
+            for index, weight in enumerate(optimiser.weights):
                 kinds = [name.rsplit(".", 1)[0] for name in self.tensors if name.endswith(f".{index}")]
                 weight.copy_(self.tensors[f"weight.{index}"])
-                optimiser.state[weight] = {k: self.tensors[f"{k}.{index}"] for k in kinds if k != "weight"}
+                optimiser.remember(index, {k: self.tensors[f"{k}.{index}"] for k in kinds if k != "weight"})
 
 
-def write_checkpoint(
-    path: Path, stage: int, step: int, weights: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer
-) -> None:
+def write_checkpoint(path: Path, stage: int, step: int, optimiser: Optimiser) -> None:
     """Replace the file at `path` in one go."""
-    tensors = {f"weight.{index}": weight.detach() for index, weight in enumerate(weights)}
-    for index, weight in enumerate(weights):
-        tensors |= {f"{kind}.{index}": value for kind, value in optimiser.state.get(weight, {}).items()}
+    tensors = {f"weight.{index}": weight.detach() for index, weight in enumerate(optimiser.weights)}
+    for index in range(len(optimiser.weights)):
+        tensors |= {f"{kind}.{index}": value for kind, value in optimiser.state(index).items()}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"stage": str(stage), "step": str(step)})
     part.replace(path)

@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from robo_dialog.pretrain.architecture import PATCH
+from robo_dialog.pretrain.dense import place_classes, thing_classes
 from robo_episodes.sim.command import FRAME_EVERY
 from robo_episodes.sim.domains import DOMAINS
 from robo_episodes.sim.episode import Stream, draw
 from robo_episodes.sim.record import facts, state_from_facts
-from robo_episodes.sim.render import PARTS, SIZE, Camera
+from robo_episodes.sim.render import Camera
 from robo_episodes.sim.rollout import moments
-from robo_episodes.sim.scene import SLOTS, Scene
-from robo_episodes.sim.state import NAMES, Goal, State
+from robo_episodes.sim.state import Goal, State
 from robo_episodes.sim.world import World
 
 SHARD_EPISODES = 250
@@ -28,21 +27,18 @@ MIDWAY_SHARE = 0.15
 """Probability of keeping a frame that is not the last one of its episode."""
 WRIST_SHARE = 0.3
 
-GRID = SIZE // PATCH
-CLASSES = len(PARTS) + len(NAMES)
-"""Dense classes: parts of the scenery, then objects by name."""
-
 
 @dataclass(frozen=True)
 class Frames:
     """Training frames in memory, aligned by row.
 
-    images: (N, 96, 96, 3) uint8 RGB; patches: (N, GRID, GRID) uint8 dense classes; states, goals: length N;
+    images: (N, 96, 96, 3) uint8 RGB; things, places: (N, GRID, GRID) uint8 dense classes; states, goals: length N;
     cameras: (N,) of names; episodes: (N,) int64.
     """
 
     images: npt.NDArray[np.uint8]
-    patches: npt.NDArray[np.uint8]
+    things: npt.NDArray[np.uint8]
+    places: npt.NDArray[np.uint8]
     states: list[State]
     goals: list[Goal]
     cameras: npt.NDArray[np.str_]
@@ -74,10 +70,13 @@ def load(folder: Path) -> Frames:
     """Read all shards of `folder`, in order."""
     shards = [np.load(path) for path in sorted(folder.glob("*.npz"))]
     rows = [json.loads(line) for shard in shards for line in str(shard["rows"]).splitlines()]
+    things = np.concatenate([shard["things"] for shard in shards])
+    states = [state_from_facts(row["facts"]) for row in rows]
     return Frames(
         images=np.concatenate([shard["images"] for shard in shards]),
-        patches=np.concatenate([shard["patches"] for shard in shards]),
-        states=[state_from_facts(row["facts"]) for row in rows],
+        things=things,
+        places=np.stack([place_classes(grid, state) for grid, state in zip(things, states, strict=True)]),
+        states=states,
         goals=[Goal(*row["goal"]) for row in rows],
         cameras=np.array([row["camera"] for row in rows]),
         episodes=np.array([row["episode"] for row in rows]),
@@ -88,7 +87,7 @@ def _make_shard(job: tuple[Path, int, int]) -> Path:
     path, seed, number = job
     world, stream = World(), Stream(DOMAINS["source"], "train", seed)
     camera = Camera(world)
-    images, patches, rows = [], [], []
+    images, things, rows = [], [], []
     for index in range(number * SHARD_EPISODES, (number + 1) * SHARD_EPISODES):
         rng = stream.generator(index)
         start = draw(stream.domain, rng, index)
@@ -100,31 +99,12 @@ def _make_shard(job: tuple[Path, int, int]) -> Path:
                 continue
             for name in ("front", "side", "wrist") if rng.random() < WRIST_SHARE else ("front", "side"):
                 images.append(camera.shoot(name, start.look, rng))
-                patches.append(patch_classes(camera.classes(name), start.scene))
+                things.append(thing_classes(camera.classes(name), start.scene))
                 row = {"facts": facts(moment.state), "goal": [goal.family, goal.moved, goal.below]}
                 rows.append(json.dumps({**row, "camera": name, "episode": index}))
     buffer = io.BytesIO()
-    np.savez(buffer, images=np.stack(images), patches=np.stack(patches), rows=np.array("\n".join(rows)))
+    np.savez(buffer, images=np.stack(images), things=np.stack(things), rows=np.array("\n".join(rows)))
     part = path.with_suffix(".part")
     part.write_bytes(buffer.getvalue())
     part.replace(path)
     return path
-
-
-def patch_classes(pixels: npt.NDArray[np.uint8], scene: Scene) -> npt.NDArray[np.uint8]:
-    """Dense pixel labels (96, 96) to one class a patch (GRID, GRID).
-
-    The most frequent class other than "nothing" if it covers a tenth of the patch; objects count double, being small.
-    """
-    names = {thing.slot: NAMES.index(thing.name) for thing in scene.things}
-    lookup = np.arange(len(PARTS) + len(SLOTS))
-    for slot in range(len(SLOTS)):
-        lookup[len(PARTS) + slot] = len(PARTS) + names[slot] if slot in names else 0
-    blocks = lookup[pixels].reshape(GRID, PATCH, GRID, PATCH).transpose(0, 2, 1, 3).reshape(GRID * GRID, -1)
-    counts = np.stack([(blocks == c).sum(1) for c in range(CLASSES)], axis=1)
-    weighted = counts * np.where(np.arange(CLASSES) >= len(PARTS), 2, 1)
-    weighted[:, 0] = 0
-    best = weighted.argmax(1)
-    covered = counts[np.arange(len(best)), best] >= 0.1 * PATCH * PATCH
-    classes: npt.NDArray[np.uint8] = np.where(covered, best, 0).astype(np.uint8).reshape(GRID, GRID)
-    return classes

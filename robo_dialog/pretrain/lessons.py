@@ -22,11 +22,11 @@ TURNS = 3
 _WORDS = {True: "yes", False: "no"}
 
 
-def image_rows(frames: Frames, picks: Sequence[int], rng: np.random.Generator, *, balanced: bool = True) -> list[Row]:
+def image_rows(frames: Frames, picks: Sequence[int], rng: np.random.Generator) -> list[Row]:
     """One row an image: QUESTIONS yes/no questions and, for a quarter of the images, a caption."""
     rows = []
     for slot, frame in enumerate(picks):
-        asked = sample_questions(frames.states[frame], frames.goals[frame], rng, QUESTIONS, balanced=balanced)
+        asked = sample_questions(frames.states[frame], frames.goals[frame], rng, QUESTIONS)
         talks = [(Turn("User", question.text()), Turn("Assistant", _WORDS[truth], 1.0)) for question, truth in asked]
         if rng.random() < 0.25:
             talks.append((Turn("User", CAPTION_REQUEST), Turn("Assistant", caption(frames.states[frame]), 0.1)))

@@ -89,13 +89,11 @@ def state_questions(names: tuple[str, ...] = NAMES) -> list[Question]:
     return [*singles, *pairs, *plain, *(Question("count", word) for word in COUNTS)]
 
 
-def sample_questions(
-    state: State, goal: Goal, rng: np.random.Generator, count: int, *, balanced: bool = True
-) -> list[tuple[Question, bool]]:
+def sample_questions(state: State, goal: Goal, rng: np.random.Generator, count: int) -> list[tuple[Question, bool]]:
     """Questions on one state: the episode's own success question, other instructions, state questions.
 
-    `balanced`: within every kind of question "yes" and "no" are drawn alike where both are true of something, so that
-    no kind can be answered without looking. Otherwise half of all questions are drawn to be true, whatever the kind.
+    Within every kind of question "yes" and "no" are drawn alike where both are true of something, so that no kind can
+    be answered without looking.
     """
     chosen = [Question("success", goal.text(int(rng.integers(4))))]
     names = tuple(sorted(state.present)) + tuple(rng.choice(NAMES, 2).tolist())
@@ -106,11 +104,7 @@ def sample_questions(
     true = [[q for q in pool if answer(q, state)] for pool in pools]
     for index in range(count - 1):
         pool = 0 if index < (count - 1) // 3 else 1
-        if balanced:
-            question = _balanced(pools[pool], set(true[pool]), rng)
-        else:
-            question = _by_kind(true[pool] if true[pool] and rng.random() < 0.5 else pools[pool], rng)
-        chosen.append(_reworded(question, rng))
+        chosen.append(_reworded(_balanced(pools[pool], set(true[pool]), rng), rng))
     return [(question, answer(question, state)) for question in chosen]
 
 
@@ -122,14 +116,6 @@ def _balanced(pool: list[Question], true: set[Question], rng: np.random.Generato
     of_kind = [question for question in pool if _kind(question) == kind]
     fitting = [question for question in of_kind if (question in true) == wanted] or of_kind
     return fitting[int(rng.integers(len(fitting)))]
-
-
-def _by_kind(pool: list[Question], rng: np.random.Generator) -> Question:
-    """The kind first and then the question, so that the many pair questions do not crowd out the others."""
-    kinds = sorted({_kind(question) for question in pool})
-    kind = kinds[int(rng.integers(len(kinds)))]
-    of_kind = [question for question in pool if _kind(question) == kind]
-    return of_kind[int(rng.integers(len(of_kind)))]
 
 
 def _kind(question: Question) -> str:

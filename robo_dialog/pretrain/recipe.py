@@ -13,19 +13,16 @@ class Stage:
     stream: int
     """Which stream of random numbers draws its data."""
     steps: int
-    lr: float
+    rate: float
     """Peak of the cycle."""
+    talks: bool = True
+    """Whether questions and captions are learned, or the dense labels alone."""
     games_every: int = 0
-    """One step in so many also plays games on its images; 0: the dense labels alone are learned."""
-    games_from: float = 0.0
-    """Share of the steps before the first game."""
-
-    balanced: bool = False
-    """Whether "yes" and "no" are equally frequent within every kind of question."""
+    """One step in so many also plays games on its images; 0: none does."""
 
     def plays_at(self, step: int) -> bool:
         """Whether games are played at this step."""
-        return step >= self.games_from * self.steps and step % self.games_every == 0
+        return self.games_every > 0 and step % self.games_every == 0
 
 
 @dataclass(frozen=True)
@@ -33,22 +30,25 @@ class Recipe:
     """Everything that decides the weights besides the frames. Steps are optimiser steps, batches are images."""
 
     seed: int = 0
-    vision_steps: int = 1200
+    vision_steps: int = 2500
+    """The vision tower alone, on the dense labels."""
     vision_batch: int = 48
-    vision_lr: float = 1e-3
-    steps: int = 5500
-    lr: float = 8e-4
-    polish_steps: int = 1900
-    """A second cycle, on balanced questions."""
-    polish_lr: float = 8e-4
+    steps: int = 3600
+    """Questions and captions."""
+    game_steps: int = 2000
+    """The same and games, in a second cycle."""
     batch: int = 32
+    rate: float = 3e-3
+    """Peak learning rate of the first cycles."""
+    game_rate: float = 2e-3
+    """Peak learning rate of the second cycle."""
     dense_weight: float = 0.3
     """Weight of the dense labels while questions are learned."""
 
     def stages(self) -> tuple[Stage, ...]:
         """What is learned in which order."""
         return (
-            Stage("vision", 6, self.vision_steps, self.vision_lr),
-            Stage("answers", 7, self.steps, self.lr, games_every=4, games_from=0.5),
-            Stage("polish", 8, self.polish_steps, self.polish_lr, games_every=6, balanced=True),
+            Stage("vision", 6, self.vision_steps, self.rate, talks=False),
+            Stage("answers", 7, self.steps, self.rate),
+            Stage("games", 8, self.game_steps, self.game_rate, games_every=5),
         )

@@ -20,12 +20,17 @@ from transformers import SmolVLMForConditionalGeneration
 
 from robo_dialog.pretrain.architecture import VISION_WIDTH, build
 from robo_dialog.pretrain.checkpoint import read_checkpoint, write_checkpoint
-from robo_dialog.pretrain.data import CLASSES, Frames
+from robo_dialog.pretrain.data import Frames
+from robo_dialog.pretrain.dense import PLACES, THINGS
 from robo_dialog.pretrain.lessons import CANDIDATES, game_rows, image_rows
+from robo_dialog.pretrain.optimiser import Optimiser
 from robo_dialog.pretrain.packing import Packer, Row, forward, image_features
 from robo_dialog.pretrain.recipe import Recipe, Stage
+from robo_episodes.sim.render import PARTS
 
-CHECKPOINT_EVERY = 500
+CHECKPOINT_EVERY = 250
+NOTHING_WEIGHT = 0.15
+"""Weight of patches that show nothing in the dense losses; most patches do."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Progress:
 
 
 class Trainer:
-    """Weights in bfloat16 with float32 masters (the fastest exact-enough way on a CPU), AdamW, one-cycle rate.
+    """Weights in bfloat16 with float32 masters (the fastest exact-enough way on a CPU), one-cycle rate.
 
     Every step's data is a pure function of (seed, stage, step), so that a resumed run equals an uninterrupted one.
     """
@@ -50,8 +55,13 @@ class Trainer:
         self.recipe, self.frames = recipe, frames
         self._checkpoint = folder / "checkpoint.safetensors"
         self.model, self.processor = build(recipe.seed)
-        self.dense = torch.nn.Linear(VISION_WIDTH, CLASSES)
-        self._master = [p.detach().clone() for p in self._parameters()]
+        heads = {
+            "things": torch.nn.Linear(VISION_WIDTH, len(THINGS)),
+            "places": torch.nn.Linear(VISION_WIDTH, len(PLACES)),
+        }
+        self.dense = torch.nn.ModuleDict(heads)
+        self._parameters = dict([*self.model.named_parameters(), *self.dense.named_parameters()])
+        self._master = {name: p.detach().clone() for name, p in self._parameters.items()}
         self.model.to(torch.bfloat16).train()
         self.dense.to(torch.bfloat16)
         if compiled:
@@ -60,9 +70,9 @@ class Trainer:
         self._packer = Packer(self.processor.tokenizer)
         self._image_token = int(self.model.config.image_token_id)
         self._images = torch.from_numpy(frames.images)
-        self._patches = torch.from_numpy(frames.patches).long().flatten(1)
-        self._class_weights = torch.ones(CLASSES)
-        self._class_weights[0] = 0.2
+        self._wanted = {
+            name: torch.from_numpy(getattr(frames, name)).long().flatten(1) for name in ("things", "places")
+        }
         self._groups = _by_family(frames)
 
     def run(self) -> Iterator[Progress]:
@@ -71,37 +81,33 @@ class Trainer:
         for number, stage in enumerate(self.recipe.stages()):
             if saved is not None and number < saved.stage:
                 continue
-            optimiser = torch.optim.AdamW(self._master, lr=stage.lr, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+            optimiser = Optimiser(self._master)
             first = 0
             if saved is not None and number == saved.stage:
-                saved.restore(self._master, optimiser)
+                saved.restore(optimiser)
                 self._publish()
                 first = saved.step
             for step in range(first, stage.steps):
                 yield self._step(stage, step, optimiser)
                 if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == stage.steps:
-                    write_checkpoint(self._checkpoint, number, step + 1, self._master, optimiser)
+                    write_checkpoint(self._checkpoint, number, step + 1, optimiser)
 
-    def _step(self, stage: Stage, step: int, optimiser: torch.optim.Optimizer) -> Progress:
+    def _step(self, stage: Stage, step: int, optimiser: Optimiser) -> Progress:
         started = time.monotonic()
         rng = np.random.default_rng([self.recipe.seed, stage.stream, step])
-        loss, accuracy = self._answers(rng, stage, step) if stage.games_every else self._vision(rng)
+        loss, accuracy = self._answers(rng, stage, step) if stage.talks else self._vision(rng)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._update(optimiser, stage.lr * one_cycle(step, stage.steps))
+        self._update(optimiser, stage.rate * one_cycle(step, stage.steps))
         return Progress(stage.name, step, float(loss.detach()), accuracy, time.monotonic() - started)
 
     def export(self, out: Path) -> None:
         """Write the checkpoint with the processor, weights in float16."""
-        values = dict(zip((n for n, _ in self.model.named_parameters()), self._master, strict=False))
         model = SmolVLMForConditionalGeneration(self.model.config)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(values[name])
+                parameter.copy_(self._master[name])
         model.half().save_pretrained(out)
         self.processor.save_pretrained(out)
-
-    def _parameters(self) -> list[torch.nn.Parameter]:
-        return [*self.model.parameters(), *self.dense.parameters()]
 
     def _pixels(self, picks: list[int]) -> torch.Tensor:
         return self._images[picks].permute(0, 3, 1, 2).to(torch.bfloat16) / 127.5 - 1.0
@@ -112,16 +118,22 @@ class Trainer:
         return self._dense_loss(patches, picks)
 
     def _dense_loss(self, patches: torch.Tensor, picks: list[int]) -> tuple[torch.Tensor, float]:
-        logits = self.dense(patches).float().flatten(0, 1)
-        wanted = self._patches[picks].flatten()
-        things = wanted > 0
-        right = float((logits.argmax(1) == wanted)[things].float().mean())
-        return F.cross_entropy(logits, wanted, weight=self._class_weights), right
+        """Loss of both dense labels and the share of object patches whose two labels are right."""
+        losses, right = [], []
+        for name, head in self.dense.items():
+            logits = head(patches).float().flatten(0, 1)
+            wanted = self._wanted[name][picks].flatten()
+            weights = torch.ones(logits.shape[1])
+            weights[0] = NOTHING_WEIGHT
+            losses.append(F.cross_entropy(logits, wanted, weight=weights))
+            right.append(logits.argmax(1) == wanted)
+        objects = self._wanted["things"][picks].flatten() >= len(PARTS)
+        return losses[0] + losses[1], float((right[0] & right[1])[objects].float().mean())
 
     def _answers(self, rng: np.random.Generator, stage: Stage, step: int) -> tuple[torch.Tensor, float]:
         picks = self._pick(rng)
         patches, features = image_features(self.model, self._pixels(picks))
-        loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng, balanced=stage.balanced))
+        loss, right = self._talk_loss(features, image_rows(self.frames, picks, rng))
         if stage.plays_at(step):
             loss = loss + 0.5 * self._talk_loss(features, game_rows(self.frames, picks, rng))[0]
         dense, _ = self._dense_loss(patches, picks)
@@ -143,20 +155,17 @@ class Trainer:
             picks += chosen.tolist() if pool is None else pool[chosen].tolist()
         return picks
 
-    def _update(self, optimiser: torch.optim.Optimizer, rate: float) -> None:
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        for master, parameter in zip(self._master, self._parameters(), strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float()
+    def _update(self, optimiser: Optimiser, rate: float) -> None:
+        for name, parameter in self._parameters.items():
+            self._master[name].grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(self._master, 1.0)
-        optimiser.step()
+        optimiser.step(rate)
         self._publish()
 
     def _publish(self) -> None:
         with torch.no_grad():
-            for master, parameter in zip(self._master, self._parameters(), strict=True):
-                parameter.copy_(master)
+            for name, parameter in self._parameters.items():
+                parameter.copy_(self._master[name])
 
 
 def one_cycle(step: int, steps: int) -> float:

@@ -14,7 +14,9 @@ SHAPES = ("cube", "ball", "cylinder")
 SLOTS = ("cube", "cube", "ball", "ball", "cylinder", "cylinder")
 """The bodies of the fixed model: slot i is always of shape SLOTS[i]; a scene uses some of them."""
 
-HALF_HEIGHT = {"cube": 0.027, "ball": 0.028, "cylinder": 0.028}
+HALF_HEIGHT = {"cube": 0.027, "ball": 0.028, "cylinder": 0.040}
+CYLINDER_RADIUS = 0.021
+"""Slender, so that at 96 pixels a cylinder differs from a cube by more than the shading of its side."""
 PLATE_RADIUS = 0.075
 PLATE_HEIGHT = 0.008
 DRAWER_TRAVEL = 0.10

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from robo_episodes.sim.scene import (
     CABINET,
+    CYLINDER_RADIUS,
     DRAWER_TRAVEL,
     HALF_HEIGHT,
     PLATE_HEIGHT,
@@ -39,7 +40,7 @@ def _body(slot: int) -> str:
     geom = {
         "cube": f'type="box" size="{half} {half} {half}" {_CONE}',
         "ball": f'type="sphere" size="{half}" condim="6" friction="1.2 0.02 0.006"',
-        "cylinder": f'type="cylinder" size="0.027 {half}" {_CONE}',
+        "cylinder": f'type="cylinder" size="{CYLINDER_RADIUS} {half}" {_CONE}',
     }[SLOTS[slot]]
     return (
         f'<body name="thing{slot}" pos="{3 + slot} 0 0.05"><freejoint/>'
