@@ -9,16 +9,6 @@ from kept_dialogs import kept_rows, loaded
 from robo_dialog.models import embedded_model
 from robo_dialog.play.row_files import write_parquet
 
-TRAINING_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
-    "{% if message['role'] == 'assistant' %}{% generation %}"
-    "{% for part in message['content'] %}{{ ' ' + part['text'] }}{% endfor %}<end_of_utterance>\n{% endgeneration %}"
-    "{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}"
-    "{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-"""The chat template of `tiny` with the marks by which TRL finds what the assistant says."""
-
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory):
@@ -27,12 +17,10 @@ def trainer(tmp_path_factory):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     tmp_path = tmp_path_factory.mktemp("trl")
     write_parquet(kept_rows(), tmp_path / "rows.parquet")
-    (tmp_path / "template.jinja").write_text(TRAINING_TEMPLATE)
     settings = trl.SFTConfig(
         output_dir=str(tmp_path / "out"),
         assistant_only_loss=True,
         max_length=None,
-        chat_template_path=str(tmp_path / "template.jinja"),
         max_steps=1,
         per_device_train_batch_size=3,
         learning_rate=1e-3,
@@ -71,16 +59,3 @@ def test_trl_trains_on_the_roles_own_words_only(trainer):
     assert learned[0] == [" yes", ""]
     assert learned[1] == [" no", ""]
     assert learned[2] == [" is the cube on the plate?", " is the gripper open?", " 2", ""]
-
-
-def test_the_training_template_says_what_tinys_own_says():
-    transformers = pytest.importorskip("transformers")
-    processor = transformers.AutoProcessor.from_pretrained(embedded_model())
-    chats = [
-        [
-            {"role": m.role, "content": [{"type": "image"}] * len(m.images) + [{"type": "text", "text": m.text}]}
-            for m in row.messages
-        ]
-        for row in kept_rows(1)
-    ]
-    assert processor.apply_chat_template(chats, chat_template=TRAINING_TEMPLATE) == processor.apply_chat_template(chats)

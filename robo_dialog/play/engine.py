@@ -80,30 +80,39 @@ class Engine:
 
     def _offers(self, tables: Sequence[Table], turn: int) -> tuple[list[list[Proposal]], dict[int, str]]:
         """Questions on offer at every table, none where the game is over, and why the model gave none."""
-        questions = self.settings.questions
-        tests = [table.generator(3, turn).random() < questions.hindsight for table in tables]
-        free = [i for i, table in enumerate(tables) if table.game.phase == "asking" and not tests[i]]
-        prompts = [
-            ask_prompt(tuple(sight.image for sight in tables[i].seen), tables[i].instruction, tables[i].said)
-            for i in free
-            for _ in range(questions.samples)
+        tests = [self._tests(table, turn) for table in tables]
+        share = self.settings.questions.hindsight
+        offers = [
+            mine if table.generator(3, turn).random() < share else [] for table, mine in zip(tables, tests, strict=True)
         ]
-        seed = int(tables[0].generator(4, turn).integers(2**31)) if tables else 0
-        said, failed = attempted(
-            lambda: self.vlm.generate(
-                prompts, seed=seed, temperature=questions.temperature, max_tokens=questions.max_tokens
-            )
+        free = [i for i, table in enumerate(tables) if table.game.phase == "asking" and not offers[i]]
+        texts, reasons = self._said([tables[i] for i in free], turn)
+        for place, i in enumerate(free):
+            offers[i] = sampled(texts[place], tables[i].asked) or tests[i]
+        return offers, {free[place]: reason for place, reason in reasons.items()}
+
+    def _tests(self, table: Table, turn: int) -> list[Proposal]:
+        """Instructions that can be tested at this table; none where the game is over."""
+        if table.game.phase != "asking":
+            return []
+        return about_instructions(table.instruction, self.instructions, table.asked, table.generator(5, turn))
+
+    def _said(self, tables: Sequence[Table], turn: int) -> tuple[list[list[str]], dict[int, str]]:
+        """What the model would ask at each table, several times, and why it said nothing at some."""
+        if not tables:
+            return [], {}
+        how = self.settings.questions
+        prompts = [
+            ask_prompt(tuple(sight.image for sight in table.seen), table.instruction, table.said)
+            for table in tables
+            for _ in range(how.samples)
+        ]
+        seed = int(tables[0].generator(4, turn).integers(2**31))
+        texts, failed = attempted(
+            lambda: self.vlm.generate(prompts, seed=seed, temperature=how.temperature, max_tokens=how.max_tokens)
         )
-        reasons = {free[index // questions.samples]: reason for index, reason in failed.items()}
-        texts = {i: said[k * questions.samples : (k + 1) * questions.samples] for k, i in enumerate(free)}
-        offers: list[list[Proposal]] = []
-        for i, table in enumerate(tables):
-            mine = sampled(texts.get(i, ()), table.asked)
-            if not mine and table.game.phase == "asking":
-                rng = table.generator(5, turn)
-                mine = about_instructions(table.instruction, self.instructions, table.asked, rng)
-            offers.append(mine)
-        return offers, reasons
+        each = [texts[start : start + how.samples] for start in range(0, len(texts), how.samples)]
+        return each, {index // how.samples: reason for index, reason in failed.items()}
 
     def _answered(self, asked: Sequence[tuple[Table, Judged | None]]) -> list[Table]:
         """The Describer's answers, tested in the other sights of the target."""

@@ -25,11 +25,14 @@ MAX_LENGTH = 1024
 
 CHAT_TEMPLATE = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
-    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}"
-    "{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if message['role'] == 'assistant' %}{% generation %}"
+    "{% for part in message['content'] %}{{ ' ' + part['text'] }}{% endfor %}<end_of_utterance>\n{% endgeneration %}"
+    "{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}"
+    "{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
-"""SmolVLM's own template, with a space before every text so that words keep one token wherever they stand."""
+"""SmolVLM's own template, with a space before every text so that words keep one token wherever they stand, and with the
+marks by which trainers (TRL's `assistant_only_loss`) find what the assistant says."""
 
 SPECIAL_TOKENS = (
     "<pad>",
