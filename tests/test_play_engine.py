@@ -14,8 +14,8 @@ from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Thresholds, Vocabulary, judged
 from robo_dialog.play.judging import Offsets
 from robo_dialog.play.moments import Moment
-from robo_dialog.play.sampling import Dealer, Mix, Pairing
-from robo_dialog.play.settings import GuesserKind, Questions, Settings
+from robo_dialog.play.sampling import Dealer
+from robo_dialog.play.settings import GuesserKind, Mix, Pairing, Questions, Settings
 from robo_dialog.play.words import lexicon, words
 from robo_dialog.vlm.protocol import VLM, Image, Prompt, PromptsFailed
 from robo_dialog.vlm.scripted import ScriptedVLM

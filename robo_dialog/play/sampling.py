@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from robo_dialog.errors import ConfigError
 from robo_dialog.play.moments import Moment
-
-Kind = Literal["same_task", "same_episode", "nearest", "random"]
-Pairing = Literal["same", "augmented", "cross_view"]
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How often distractors are chosen in which way; weights, not necessarily summing to 1."""
-
-    same_task: float = 1.0
-    """Outcomes of other attempts at the instruction, or at the most similar ones where there are too few."""
-    same_episode: float = 0.0
-    """Earlier frames of the same attempt (ingest with --last-k or --first), then as same_task."""
-    nearest: float = 0.0
-    """Outcomes whose final frames look most alike to the model."""
-    random: float = 0.0
-    """Any other outcomes."""
-
-    def __post_init__(self) -> None:
-        """Refuse weights that say nothing."""
-        weights = [getattr(self, one.name) for one in fields(self)]
-        if min(weights) < 0 or sum(weights) <= 0:
-            raise ConfigError(f"mix: the weights are {weights}; give at least one positive and none negative")
-
-    def draw(self, rng: np.random.Generator) -> Kind:
-        """One way, by weight."""
-        kinds: tuple[Kind, ...] = ("same_task", "same_episode", "nearest", "random")
-        weights = np.array([getattr(self, kind) for kind in kinds])
-        return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+from robo_dialog.play.settings import Kind, Mix, Pairing
+from robo_dialog.play.words import same_question, words
 
 
 @dataclass(frozen=True)
@@ -105,7 +77,7 @@ class Dealer:
         order = np.random.default_rng([self.seed, 0, lap]).permutation(len(self._targets))
         target = self._targets[int(order[place])]
         seen_by, shown_to = self._cameras(target, rng)
-        kind = self._mix.draw(rng)
+        kind = _drawn(self._mix, rng)
         distractors = self._distractors(target, kind, seen_by, rng)
         seat = int(rng.integers(self._size))
         seated = (*distractors[:seat], target, *distractors[seat:])
@@ -150,15 +122,23 @@ class Dealer:
         if kind == "same_episode":
             mine_before = [m for m in self._earlier.get(target.episode_id, []) if camera in m.frames]
             others = [*(mine_before[i] for i in rng.permutation(len(mine_before))), *others]
+        # A robot at rest leaves equal pictures, and nobody could tell them apart: only where there is nothing else.
+        others.sort(key=lambda moment: moment.frames[camera] == target.frames[camera])
         chosen = others[: self._size - 1]
         return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
+def _drawn(mix: Mix, rng: np.random.Generator) -> Kind:
+    kinds: tuple[Kind, ...] = ("same_task", "same_episode", "nearest", "random")
+    weights = np.array([getattr(mix, kind) for kind in kinds])
+    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+
+
 def likeness(one: str, other: str) -> float:
     """1 for equal instructions, else less: the share of words in common."""
-    if one == other:
+    if same_question(one, other):
         return 1.0
-    first, second = set(one.lower().split()), set(other.lower().split())
+    first, second = set(words(one)), set(words(other))
     return len(first & second) / (len(first | second) + 1)
 
 

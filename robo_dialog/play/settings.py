@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from robo_dialog.errors import ConfigError
 from robo_dialog.play.rules import Rules
-from robo_dialog.play.sampling import Mix, Pairing
 
 GuesserKind = Literal["prompt", "likelihood"]
+Kind = Literal["same_task", "same_episode", "nearest", "random"]
+Pairing = Literal["same", "augmented", "cross_view"]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How often distractors are chosen in which way; weights, not necessarily summing to 1."""
+
+    same_task: float = 1.0
+    """Outcomes of other attempts at the instruction, or at the most similar ones where there are too few."""
+    same_episode: float = 0.0
+    """Earlier frames of the same attempt (ingest with --last-k or --first), then as same_task."""
+    nearest: float = 0.0
+    """Outcomes whose final frames look most alike to the model."""
+    random: float = 0.0
+    """Any other outcomes."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights that say nothing."""
+        weights = [getattr(self, one.name) for one in fields(self)]
+        if not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
+            raise ConfigError(
+                f"mix: the weights are {weights}; give at least one positive and none negative or infinite"
+            )
 
 
 @dataclass(frozen=True)
