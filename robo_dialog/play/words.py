@@ -6,25 +6,34 @@ begin with the same verb, the words that change are the ones that matter.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from robo_dialog.vlm.prompts import normalized
 
 _COMMON = """
-a about above after again all also an and another any anything are as at away back be been before being below beside
-both but by can could did do does done each else even ever every exactly far for from full get gets getting goes going
-got had has have here how i if in inside into is it its itself just least less lies like lying made many more most much
-near next no none not nothing now of off on once one only onto open or other out outside over own part properly resting
-robot same see seen set should shut so some still success successful successfully than that the their them then there
-these they thing things this those three through to told together top touching toward towards two four five under until
-up upon visible was were what when where which while who will with within without yes you
+a about above across after again all along also an and another any anything are around as at away back be been before
+behind being below beneath beside between both but by can could did do does done down each else even ever every exactly
+far for from full get gets getting goes going got had has have here how i if in inside into is it its itself just least
+less lies like lying made many more most much near next no none not nothing now of off on once one only onto open or
+other out outside over own part properly resting robot same see seen set should shut so some still success successful
+successfully than that the their them then there these they thing things this those three through to told together top
+touching toward towards two four five under underneath until up upon visible was were what when where which while who
+will with within without yes you
 """
 FUNCTION_WORDS = frozenset(_COMMON.split())
 """English words that carry no object and no private meaning; a question may always use them."""
 
-_WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
+_STATES = frozenset({"open", "shut"})
+"""States of doors and drawers are content: "open the drawer" is about being open."""
+_VERBS = frozenset({"get", "set"})
+"""Content, too: what a robot is told to do counts, whichever word says it."""
+_SIDES = frozenset({"back", "top"})
+"""Content where they tell things apart, as in "the top drawer", and not in "on top of the drawer"."""
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _SLOT = "_"
 
 
@@ -45,37 +54,54 @@ class Lexicon:
     content: frozenset[str]
     """All but function words."""
     slots: frozenset[str]
-    """Those that change between instructions with the same verb: names of objects and places."""
+    """Those that change between instructions with the same verb: names of objects and places. Never verbs or states:
+    "put" and "push", "open" and "shut" ask for different things."""
+    acts: frozenset[str]
+    """Verbs and states: content that names no thing."""
 
     def family(self, question: str) -> str:
         """The question with its slots masked: "is the _ _ on the plate". Questions of a family ask alike."""
-        return " ".join(_SLOT if word in self.slots else word for word in words(question))
+        found = zip(words(question), _contents(question), strict=True)
+        return " ".join(_SLOT if content in self.slots else word for word, content in found)
 
     def concerns(self, question: str, instruction: str) -> bool:
         """Whether the question is about what the instruction asks for: it names nothing that the instruction does not.
 
         A question that names nothing of any instruction concerns no one.
         """
-        named = self._content_of(question)
-        return bool(named) and named <= self._content_of(instruction)
-
-    def _content_of(self, text: str) -> set[str]:
-        return set(words(text)) & self.content
+        named = _named(self, question)
+        return bool(named) and named <= _named(self, instruction)
 
 
 def lexicon(instructions: Iterable[str]) -> Lexicon:
     """The lexicon of a pool from its instructions, repeated or not."""
     by_verb: dict[str, set[frozenset[str]]] = {}
     for instruction in instructions:
-        found = words(normalized(instruction))
-        if found:
-            by_verb.setdefault(found[0], set()).add(frozenset(found))
-    content = {word for group in by_verb.values() for one in group for word in one if word not in _CLOSED}
-    slots = {
-        word for group in by_verb.values() for word in frozenset.union(*group) - frozenset.intersection(*group)
-    } - _CLOSED
-    return Lexicon(frozenset(content), frozenset(slots))
+        text = normalized(instruction)
+        if words(text):
+            by_verb.setdefault(words(text)[0], set()).add(frozenset(_contents(text)) - {""})
+    content = frozenset(word for group in by_verb.values() for one in group for word in one)
+    acts = content & (_STATES | _VERBS | by_verb.keys())
+    varied = {word for group in by_verb.values() for word in frozenset.union(*group) - frozenset.intersection(*group)}
+    return Lexicon(content, frozenset(varied) - acts, acts)
 
 
-_CLOSED = FUNCTION_WORDS - {"open", "shut"}
-"""States of doors and drawers are content: "open the drawer" is about being open."""
+@lru_cache(maxsize=1 << 14)  # every question meets every instruction of a pool
+def _named(known: Lexicon, text: str) -> frozenset[tuple[str, ...]]:
+    """Content words, and pairs that stand together: "red cube" is not the cube on something red."""
+    found = _contents(text)
+    things = known.content - known.acts
+    pairs = {pair for pair in itertools.pairwise(found) if things.issuperset(pair)}
+    return frozenset({(word,) for word in found if word in known.content} | pairs)
+
+
+def _contents(text: str) -> list[str]:
+    """The words in order, function words replaced by nothing."""
+    found = words(text)
+    return [word if _is_content(word, after) else "" for word, after in zip(found, [*found[1:], ""], strict=True)]
+
+
+def _is_content(word: str, after: str) -> bool:
+    if word in _SIDES:
+        return bool(after) and after not in FUNCTION_WORDS
+    return word not in FUNCTION_WORDS or word in _STATES | _VERBS
