@@ -1,7 +1,7 @@
 """The record of one game: one JSON line that holds all that happened, for filters, training rows and people.
 
-It is the whole interface between playing and everything after it. Numbers are rounded, so that a line is short and the
-same on every run.
+It is the whole interface between playing and everything after it. Numbers are rounded when they are recorded, so that a
+line is short, the same on every run, and read back as exactly the dialog that was written: filters judge both alike.
 """
 
 from __future__ import annotations
@@ -47,6 +47,13 @@ class DialogTurn:
     checks: tuple[float, ...]
     """P(yes) of the target in other sights of it: slightly augmented, and in the Guesser's view."""
 
+    def __post_init__(self) -> None:
+        """Round all numbers."""
+        for name in ("p_yes", "raw_p_yes"):
+            object.__setattr__(self, name, round(getattr(self, name), DIGITS))
+        for name in ("candidate_p_yes", "checks"):
+            object.__setattr__(self, name, tuple(round(one, DIGITS) for one in getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class Dialog:
@@ -82,7 +89,7 @@ class Dialog:
 
     def line(self) -> str:
         """One line of JSON, without the line end."""
-        return json.dumps(_rounded(asdict(self)), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(line: str) -> Dialog:
@@ -111,10 +118,10 @@ def read_dialogs(path: Path) -> Iterator[Dialog]:
         ConfigError: the file is missing or a line of it is damaged.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield parse(line)
+                    yield parse(line.decode())
                 except (ValueError, KeyError, TypeError) as error:
                     raise ConfigError(
                         f"{path}: line {number} is no dialog ({error!r}); run the same `robo-dialog play` again"
@@ -127,14 +134,3 @@ def _turn(values: dict[str, Any]) -> DialogTurn:
     return DialogTurn(
         **{**values, "candidate_p_yes": tuple(values["candidate_p_yes"]), "checks": tuple(values["checks"])}
     )
-
-
-def _rounded(value: object) -> object:
-    match value:
-        case float():
-            return round(value, DIGITS)
-        case dict():
-            return {key: _rounded(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_rounded(item) for item in value]
-    return value
