@@ -20,7 +20,8 @@ PIXEL_WORDS = frozenset(
 )
 """Words about a picture rather than about what it shows; allowed where the pool's own instructions use them."""
 LONGEST_QUESTION = 30
-"""Words."""
+"""Words of a question that the model thought of; one that tests an instruction is as long as the instruction."""
+_ENDINGS = ("s", "es", "d", "ed", "ing")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Vocabulary:
     def strange(self, question: str) -> list[str]:
         """Words of the question that are private, or talk about pixels."""
         known = self.instructions | ((self.captions | FUNCTION_WORDS) - PIXEL_WORDS)
-        return [word for word in words(question) if word not in known]
+        return [word for word in words(question) if not known & {word, *map(word.removesuffix, _ENDINGS)}]
 
 
 def aborted(dialog: Dialog) -> bool:
@@ -93,7 +94,7 @@ def degenerate(dialog: Dialog, vocabulary: Vocabulary) -> bool:
     """A question is none, rambles, talks about pixels or uses words that nobody else here uses."""
     return any(
         not turn.question.endswith("?")
-        or len(words(turn.question)) > LONGEST_QUESTION
+        or (turn.source == "sampled" and len(words(turn.question)) > LONGEST_QUESTION)
         or bool(vocabulary.strange(turn.question))
         for turn in dialog.turns
     )
