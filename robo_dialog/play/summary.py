@@ -42,7 +42,7 @@ class Summary:
     top_question: str | None
     top_question_share: float | None
     pixel_talk_share: float | None
-    """Games with a word about pictures in a question."""
+    """Games in which the model thought of a question with a word about pictures that no instruction uses."""
     coverage: float | None
     """Outcomes of the pool that are the target of a kept game."""
     warnings: tuple[str, ...]
@@ -80,7 +80,7 @@ def summarise(dialogs: Sequence[Dialog], outcomes: Collection[str]) -> Summary:
         distinct_2=len(set(pairs)) / len(pairs) if pairs else None,
         top_question=top[0][0] if top else None,
         top_question_share=top[0][1] / len(questions) if top else None,
-        pixel_talk_share=_share([_talks_of_pixels(dialog) for dialog in dialogs]),
+        pixel_talk_share=_share(_pixel_talk(dialogs)),
         coverage=len({d.describer.episode_id for d in kept} & set(outcomes)) / len(outcomes) if outcomes else None,
         warnings=(),
     )
@@ -112,9 +112,13 @@ def _upper(share: float, count: int) -> float:
     return share + 2.6 * math.sqrt(share * (1 - share) / count)
 
 
-def _talks_of_pixels(dialog: Dialog) -> bool:
-    instruction = set(words(dialog.instruction))
-    return any(word in PIXEL_WORDS and word not in instruction for t in dialog.turns for word in words(t.question))
+def _pixel_talk(dialogs: Sequence[Dialog]) -> list[bool]:
+    instructions = {word for dialog in dialogs for word in words(dialog.instruction)}
+    forbidden = PIXEL_WORDS - instructions
+    return [
+        any(turn.source == "sampled" and not forbidden.isdisjoint(words(turn.question)) for turn in dialog.turns)
+        for dialog in dialogs
+    ]
 
 
 def _share(flags: Sequence[bool]) -> float | None:
@@ -129,4 +133,4 @@ def _entropy(answers: Sequence[bool]) -> float | None:
     share = _share(answers)
     if share is None:
         return None
-    return -sum(p * math.log2(p) for p in (share, 1 - share) if p > 0)
+    return sum(-p * math.log2(p) for p in (share, 1 - share) if p > 0)
