@@ -47,7 +47,7 @@ def about_instructions(
         asked: questions of the game so far, which are not asked again.
         rng: draws the others.
     """
-    foreign = [one for one in others if one != own]
+    foreign = [one for one in others if not same_question(one, own)]
     drawn = [foreign[i] for i in rng.permutation(len(foreign))[:FOREIGN_INSTRUCTIONS]]
     offers = [Proposal(success_question(own), "instruction")]
     offers += [Proposal(success_question(one), "hindsight") for one in drawn]
