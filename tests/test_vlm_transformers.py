@@ -82,3 +82,67 @@ def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
 def test_punctuation_and_spaces_do_not_change_the_question() -> None:
     assert success_question("  lift the  red cube. ") == success_question("lift the red cube")
     assert normalized("Open the drawer!") == "Open the drawer"
+
+
+def questions_about_few_images() -> list[Prompt]:
+    images = [message.images[0] for (message,) in prompts(3)]
+    texts = ("Is there a red cube?", "Is the plate empty?", "Why?", "Is the drawer open or is it closed?")
+    chat = (Message("assistant", "Is it red?"), Message("user", "yes"))
+    single = [(Message("user", text, (image,)),) for text in texts for image in images]
+    return [*single, *((Message("user", text, (images[0], images[2])), *chat) for text in texts)]
+
+
+def test_shared_beginnings_change_no_score(vlm: TransformersVLM, folder: Path) -> None:
+    whole = TransformersVLM(folder, device="cpu", batch=5)
+    whole._cuttable = False
+    asked = questions_about_few_images()
+    np.testing.assert_allclose(vlm.score(asked, ANSWERS), whole.score(asked, ANSWERS), atol=1e-5)
+    assert vlm._cuttable is True
+
+
+def test_images_are_encoded_once_however_often_they_are_asked_about(vlm: TransformersVLM, monkeypatch) -> None:
+    vlm.score(prompts(1), ANSWERS)
+    seen: list[int] = []
+    encode = vlm._model.model.vision_model.forward
+    monkeypatch.setattr(
+        vlm._model.model.vision_model, "forward", lambda **how: seen.append(len(how["pixel_values"])) or encode(**how)
+    )
+    vlm.score(questions_about_few_images(), ANSWERS)
+    assert sum(seen) == 3 + 2
+
+
+def test_a_prompt_given_twice_is_continued_anew(vlm: TransformersVLM) -> None:
+    texts = vlm.generate(prompts(1) * 6, seed=0, temperature=1.5, max_tokens=12)
+    assert len(set(texts)) > 3
+
+
+def test_sampling_continues_what_greedy_decoding_of_the_whole_prompt_would(folder: Path) -> None:
+    """Prompts of different lengths, given twice each, from the shared cache and without it."""
+    asked = [prompt for prompt in questions_about_few_images() for _ in range(2)]
+    texts = []
+    for cuttable in (True, False):
+        vlm = TransformersVLM(folder, device="cpu", batch=4)
+        vlm._cuttable = cuttable
+        texts.append(vlm.generate(asked, seed=0, temperature=0.0, max_tokens=6))
+    assert texts[0] == texts[1]
+
+
+def test_prompts_without_images_are_answered_too(vlm: TransformersVLM) -> None:
+    mixed = [(Message("user", "Is it so?"),), *prompts(1)]
+    assert np.isfinite(vlm.score(mixed, ANSWERS)).all()
+
+
+def test_like_images_have_like_embeddings(vlm: TransformersVLM) -> None:
+    first, second = (message.images[0] for (message,) in prompts(2))
+    almost = np.clip(first.astype(int) + 2, 0, 255).astype(np.uint8)
+    vectors = vlm.embed([first, almost, second])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_identity_follows_the_weights(vlm: TransformersVLM, folder: Path, tmp_path: Path) -> None:
+    assert TransformersVLM(folder, device="cpu").identity == vlm.identity
+    model, processor = build(seed=3)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    assert TransformersVLM(tmp_path, device="cpu").identity.split("-")[-1] != vlm.identity.split("-")[-1]

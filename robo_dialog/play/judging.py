@@ -63,8 +63,9 @@ def judge(vlm: VLM, pairs: Sequence[tuple[Sight, str]]) -> Judgement:
 
 def p_yes(pairs: Sequence[tuple[Sight, str]], margins: Floats, offsets: Offsets) -> Floats:
     """Calibrated P(yes), (N,)."""
-    shifts = np.array([offsets.of(question, sight.instruction) for sight, question in pairs])
-    return sigmoid(margins - shifts)
+    asked = [(question, sight.instruction) for sight, question in pairs]
+    shift = {one: offsets.of(*one) for one in set(asked)}
+    return sigmoid(margins - np.array([shift[one] for one in asked]))
 
 
 def sigmoid(margins: Floats) -> Floats:

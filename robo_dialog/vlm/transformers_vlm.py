@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from robo_dialog.detect.preprocess import resize_rgb
 from robo_dialog.errors import ModelError
 from robo_dialog.vlm.prefixes import Cut, Group, batches, same_prompt, same_start, selected
-from robo_dialog.vlm.protocol import Image, Message, Prompt
+from robo_dialog.vlm.protocol import Image, Prompt
 
+_RENDERED = 1 << 16
+"""Chats that are kept as text."""
 _SUFFIXES = 4
 """Suffixes per forward pass, as a multiple of the batch: they are short."""
 _SAME = 0.02
@@ -54,6 +56,7 @@ class TransformersVLM:
         self._model.eval().to(self._device)
         self._processor.tokenizer.padding_side = "left"
         self._cuttable: bool | None = None
+        self._rendered = lru_cache(maxsize=_RENDERED)(self._render)
 
     @property
     def parameters(self) -> int:
@@ -98,15 +101,14 @@ class TransformersVLM:
         return texts
 
     def embed(self, images: Sequence[Image]) -> npt.NDArray[np.float64]:
-        """Unit vectors (N, D) of images: the mean of the features that the language side is shown."""
+        """Unit vectors (N, D) of images: means of what the vision tower makes of their patches."""
         vectors = []
         for start in range(0, len(images), self._batch):
             pictures = [[self._picture(image)] for image in images[start : start + self._batch]]
             seen = self._processor.image_processor(pictures, return_tensors="pt").to(self._device)
             with torch.inference_mode():
-                features = self._model.get_image_features(**seen)
-            pooled = getattr(features, "pooler_output", features)
-            flat = pooled.reshape(len(pictures), -1, pooled.shape[-1]).double()
+                patches = self._model.get_image_features(**seen).last_hidden_state
+            flat = patches.reshape(len(pictures), -1, patches.shape[-1]).double()
             # The mean over all places would forget where things are: quarters of the sequence are kept apart.
             parts = [part.mean(1) for part in flat.tensor_split(4, dim=1)]
             vectors.append(torch.nn.functional.normalize(torch.cat(parts, dim=1), dim=-1).cpu().numpy())
@@ -156,7 +158,9 @@ class TransformersVLM:
                 yield [pairs[place][1] for place in some], output.logits[:, -1]
 
     def _can_cut(self, cut: Cut) -> bool:
-        """Whether a prompt in two pieces gives what the whole one gives; found out once."""
+        """Whether a prompt in two pieces gives what the whole one gives; found out once, with images."""
+        if not cut.images:
+            return False
         if self._cuttable is None:
             whole = self._whole([cut]).log_softmax(-1)
             try:
@@ -188,10 +192,15 @@ class TransformersVLM:
         return {"input_ids": ids[rows], "attention_mask": mask[rows], "past_key_values": selected(cache, rows)}
 
     def _cut(self, prompt: Prompt) -> Cut:
-        text = self._processor.apply_chat_template([_as_chat(m) for m in prompt], add_generation_prompt=True)
+        """Rendering a chat is slow, and the same words come back with other images all the time."""
+        prefix, suffix = self._rendered(tuple((m.role, len(m.images), m.text) for m in prompt))
+        return Cut(prefix, suffix, tuple(image for message in prompt for image in message.images))
+
+    def _render(self, turns: tuple[tuple[str, int, str], ...]) -> tuple[str, str]:
+        text = self._processor.apply_chat_template([_as_chat(*turn) for turn in turns], add_generation_prompt=True)
         mark = self._processor.image_token
         end = text.rfind(mark) + len(mark) if mark in text else 0
-        return Cut(text[:end], text[end:], tuple(image for message in prompt for image in message.images))
+        return text[:end], text[end:]
 
     def _encode(self, texts: Sequence[str], images: Sequence[tuple[Image, ...]]) -> Any:  # noqa: ANN401
         """A BatchFeature (untyped in transformers) of prompts, padded on the left."""
@@ -211,6 +220,6 @@ def _text(cut: Cut) -> str:
     return cut.prefix + cut.suffix
 
 
-def _as_chat(message: Message) -> dict[str, Any]:
-    pictures: list[dict[str, str]] = [{"type": "image"} for _ in message.images]
-    return {"role": message.role, "content": [*pictures, {"type": "text", "text": message.text}]}
+def _as_chat(role: str, images: int, text: str) -> dict[str, Any]:
+    pictures: list[dict[str, str]] = [{"type": "image"} for _ in range(images)]
+    return {"role": role, "content": [*pictures, {"type": "text", "text": text}]}
