@@ -97,8 +97,7 @@ def _named(known: Lexicon, text: str) -> frozenset[tuple[str, ...]]:
 
 def _contents(text: str) -> list[str]:
     """The words in order, function words replaced by nothing."""
-    found = words(text)
-    return [word if _is_content(word, after) else "" for word, after in zip(found, [*found[1:], ""], strict=True)]
+    return [word if _is_content(word, after) else "" for word, after in itertools.pairwise([*words(text), ""])]
 
 
 def _is_content(word: str, after: str) -> bool:
