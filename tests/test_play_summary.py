@@ -36,12 +36,13 @@ def warnings(dialogs):
 def test_counts_are_those_of_the_dialogs():
     dialogs = [kept(), kept(describer=view("e2", "side")), lost("degenerate"), aborted().judged(("aborted",))]
     dialogs += [dialog(guesses=(1, 0, 0, 0), blank_guess=1).judged(("position_biased", "lucky"))]
+    dialogs += [dialog().judged(("inconsistent",))]
     found = summarise(dialogs, ["e1", "e2", "e3", "e4"])
-    assert (found.games, found.won, found.aborted, found.kept) == (5, 3, 1, 2)
-    assert found.rejected == {"aborted": 1, "lost": 1, "position_biased": 1}
-    assert list(found.rejected) == ["aborted", "lost", "position_biased"]
+    assert (found.games, found.won, found.aborted, found.kept) == (6, 4, 1, 2)
+    assert found.rejected == {"aborted": 1, "lost": 1, "position_biased": 1, "inconsistent": 1}
+    assert list(found.rejected) == ["aborted", "lost", "position_biased", "inconsistent"]
     assert found.kept + sum(found.rejected.values()) == found.games
-    assert found.lucky_share == pytest.approx(1 / 4)
+    assert found.lucky_share == pytest.approx(1 / 5)
     assert found.expected_lucky_share == pytest.approx(1 / 4)
     assert found.coverage == pytest.approx(2 / 4)
 
