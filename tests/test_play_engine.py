@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from robo_dialog.errors import ModelError
 from robo_dialog.play.dialog import Dialog
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Thresholds, Vocabulary, judged
@@ -223,6 +222,11 @@ def test_prompts_without_an_answer_abort_their_games_alone(guesser: GuesserKind)
     assert any(dialog.outcome == "aborted" for dialog in dialogs)
 
 
-def test_a_model_that_never_answers_ends_the_run() -> None:
-    with pytest.raises(ModelError, match="no game could be played"):
-        play(engine(Failing(lambda prompt: True)), 20)
+def test_one_sample_that_fails_costs_no_game() -> None:
+    class OneSampleFails(Failing):
+        def generate(self, prompts: Sequence[Prompt], **how: object) -> list[str]:
+            texts = self._vlm.generate(prompts, **how)
+            raise PromptsFailed({0: "timed out"}, ["", *texts[1:]])
+
+    dialogs = play(engine(OneSampleFails(lambda prompt: False)), 20)
+    assert not any(dialog.outcome == "aborted" for dialog in dialogs)

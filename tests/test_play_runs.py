@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robo_dialog.errors import ConfigError, PoolError
+from robo_dialog.errors import ConfigError, ModelError, PoolError
 from robo_dialog.play.filter_command import Filter
 from robo_dialog.play.play_command import Play
 from robo_dialog.play.settings import Questions, Settings
@@ -165,6 +165,35 @@ def test_cameras_that_the_pool_lacks_are_named(pool: Path, tmp_path: Path) -> No
     with pytest.raises(PoolError, match="the pool has cameras front, side, wrist"):
         command(pool, tmp_path / "run", settings=Settings(cameras=("top",))).run()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_stops_answering_ends_the_run_and_it_can_go_on(
+    pool: Path, clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def dies(prompt: Prompt, options: Sequence[str]) -> Sequence[float]:
+        nonlocal calls
+        calls += 1
+        if calls > 1500:
+            raise ModelError("HTTP 503")
+        return answer(prompt, options)
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("robo_dialog.play.play_command.DEAD", BATCH)
+        patch.setattr(ModelChoice, "open", lambda choice: ScriptedVLM(dies, say, identity=choice.model))
+        with pytest.raises(ModelError, match="HTTP 503; mend that"):
+            command(pool, out).run()
+    assert not (out / "summary.json").exists()
+
+
+def test_labels_that_come_later_change_no_run(pool: Path, clean: Path) -> None:
+    from robo_dialog.play.moments import digest
+    from robo_episodes.pool import FramePool
+
+    opened = FramePool.open(pool)
+    assert json.loads((clean / "run.json").read_text())["pool_digest"] == digest(opened) != opened.digest()
 
 
 def test_filtering_counts_every_game_once_and_writes_the_kept_ones(pool: Path, clean: Path, capsys) -> None:

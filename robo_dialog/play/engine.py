@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from robo_dialog.errors import ModelError
 from robo_dialog.play.dialog import Dialog, DialogTurn
-from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser, judged
+from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser
 from robo_dialog.play.judging import Offsets, attempted, judge, p_yes, sigmoid
 from robo_dialog.play.proposals import Proposal, about_instructions, ask_prompt, sampled
 from robo_dialog.play.sampling import Dealer
@@ -36,19 +35,13 @@ class Engine:
     round_number: int = 0
 
     def play(self, game_ids: Sequence[int]) -> list[Dialog]:
-        """Play these games from beginning to end.
-
-        Raises:
-            ModelError: the model gave no answer at all.
-        """
+        """Play these games from beginning to end; those for which the model gave no answer are aborted."""
         deals = [self.dealer.deal(game_id) for game_id in game_ids]
         images = self.images_of([frame_id for deal in deals for frame_id in needed(deal)])
         tables = [lay(self.dealer, self.settings.rules, game_id, images) for game_id in game_ids]
         for turn in range(self.settings.rules.turns):
             tables = self._answered(self._asked(tables, turn))
         tables = self._guessed(tables)
-        if tables and all(table.game.outcome == "aborted" for table in tables):
-            raise ModelError(f"{self.vlm.identity}: no game could be played; the first: {tables[0].game.abort_reason}")
         words = {"round_number": self.round_number, "model": self.vlm.identity}
         return [
             record(table, **words, guesser=self.guesser, pairing=self.settings.pairing)  # type: ignore[arg-type]
@@ -57,15 +50,15 @@ class Engine:
 
     @property
     def _guesser(self) -> Guesser:
-        return LikelihoodGuesser() if self.guesser == "likelihood" else PromptGuesser(self.vlm)
+        kind = LikelihoodGuesser if self.guesser == "likelihood" else PromptGuesser
+        return kind(self.vlm, self.offsets)
 
     def _asked(self, tables: Sequence[Table], turn: int) -> list[tuple[Table, Judged | None]]:
         """Every game that goes on with the question that is put in it."""
         offers, failures = self._offers(tables, turn)
-        ready = [i for i, some in enumerate(offers) if some and i not in failures]
+        ready = [i for i, some in enumerate(offers) if some]
         playing = [tables[i] for i in ready]
-        options = judged(self.vlm, self.offsets, playing, [offers[i] for i in ready])
-        chosen = dict(zip(ready, self._guesser.choose(playing, options), strict=True))
+        chosen = dict(zip(ready, self._guesser.choose(playing, [offers[i] for i in ready]), strict=True))
         after: list[tuple[Table, Judged | None]] = []
         for i, table in enumerate(tables):
             if table.game.phase == "over":
@@ -89,7 +82,7 @@ class Engine:
         texts, reasons = self._said([tables[i] for i in free], turn)
         for place, i in enumerate(free):
             offers[i] = sampled(texts[place], tables[i].asked) or tests[i]
-        return offers, {free[place]: reason for place, reason in reasons.items()}
+        return offers, {free[place]: reason for place, reason in reasons.items() if not offers[free[place]]}
 
     def _tests(self, table: Table, turn: int) -> list[Proposal]:
         """Instructions that can be tested at this table; none where the game is over."""

@@ -40,14 +40,14 @@ class Filter:
     def run(self) -> int:
         """Judge, count, write."""
         from robo_dialog.play.filters import judged
-        from robo_dialog.play.moments import read_moments
+        from robo_dialog.play.moments import digest, read_moments
         from robo_dialog.play.run_folder import DIALOGS, RUN, read_json
         from robo_dialog.play.summary import summarise
         from robo_episodes.pool import FramePool, write_json
 
         begun = read_json(self.path / RUN)
         pool = FramePool.open(self.pool or Path(begun["pool"]))
-        if pool.digest() != begun["pool_digest"]:
+        if digest(pool) != begun["pool_digest"]:
             raise ConfigError(f"{pool.path}: is not the pool of this run, or was changed since; name it with --pool")
         moments = read_moments(pool, begun["settings"]["cameras"])
         vocabulary = self._preparation().vocabulary(sorted({moment.instruction for moment in moments}))

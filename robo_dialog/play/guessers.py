@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -31,8 +31,8 @@ class Guesses:
 class Guesser(Protocol):
     """Names the candidate; both Guessers put the question of their choice."""
 
-    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Judged]]) -> list[Judged]:
-        """One of the offered questions for every table."""
+    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Proposal]]) -> list[Judged]:
+        """One of the offered questions for every table, put to every candidate."""
         ...
 
     def guess(self, tables: Sequence[Table]) -> list[Guesses]:
@@ -68,12 +68,17 @@ def judged(
     return [found[a:b] for a, b in itertools.pairwise(ends)]
 
 
+@dataclass(frozen=True)
 class LikelihoodGuesser:
     """Sums log P(answer | candidate, question) over the turns; puts the question that tells most."""
 
-    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Judged]]) -> list[Judged]:
+    vlm: VLM
+    offsets: Offsets
+
+    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Proposal]]) -> list[Judged]:
         """The offer of the highest expected information gain."""
-        return [_most_telling(table, some) for table, some in zip(tables, offers, strict=True)]
+        options = judged(self.vlm, self.offsets, tables, offers)
+        return [_most_telling(table, some) for table, some in zip(tables, options, strict=True)]
 
     def guess(self, tables: Sequence[Table]) -> list[Guesses]:
         """The likeliest candidate. It is the same in every order; without answers all are equal, and chance decides."""
@@ -90,14 +95,15 @@ class PromptGuesser:
     """Is shown all candidates and the dialog in one prompt and names a number."""
 
     vlm: VLM
-    options: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    offsets: Offsets
 
-    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Judged]]) -> list[Judged]:
+    def choose(self, tables: Sequence[Table], offers: Sequence[Sequence[Proposal]]) -> list[Judged]:
         """The first question that the model thought of, or a random one of those that test instructions."""
-        return [
-            some[0] if some[0].proposal.source == "sampled" else some[int(table.generator(7).integers(len(some)))]
+        picks = [
+            some[0] if some[0].source == "sampled" else some[int(table.generator(7).integers(len(some)))]
             for table, some in zip(tables, offers, strict=True)
         ]
+        return [one for (one,) in judged(self.vlm, self.offsets, tables, [[pick] for pick in picks])]
 
     def guess(self, tables: Sequence[Table]) -> list[Guesses]:
         """One prompt per rotation and one with the answers blanked."""

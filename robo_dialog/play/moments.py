@@ -5,6 +5,8 @@ Only the columns named here are read from the pool. Labels are not among them, s
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +47,9 @@ def read_moments(pool: FramePool, cameras: Sequence[str] = ()) -> list[Moment]:
         PoolError: no frame can be played with.
     """
     records = pool.table(COLUMNS).to_pylist()
+    known = sorted({str(record["camera"]) for record in records})
+    if records and (missing := [camera for camera in cameras if camera not in known]):
+        raise PoolError(f"{pool.path}: has no camera {', '.join(missing)}; the pool has cameras {', '.join(known)}")
     found: dict[tuple[str, int], Moment] = {}
     for record in records:
         if record["instruction"] is None or (cameras and record["camera"] not in cameras):
@@ -65,5 +70,13 @@ def _nothing(pool: FramePool, records: Sequence[Mapping[str, object]], cameras: 
         return f"{pool.path}: the pool is empty; ingest recordings first"
     if all(record["instruction"] is None for record in records):
         return f"{pool.path}: no frame has an instruction; ingest again with --instruction TEXT"
-    known = ", ".join(sorted({str(record["camera"]) for record in records}))
-    return f"{pool.path}: no frame of cameras {', '.join(cameras)} has an instruction; the pool has cameras {known}"
+    seen_by = f" of cameras {', '.join(cameras)}" if cameras else ""
+    return f"{pool.path}: no frame{seen_by} has both an instruction and a known place in its episode"
+
+
+def digest(pool: FramePool) -> str:
+    """64 hex digits that are equal for pools that play sees as equal: labels may come later, or change."""
+    hasher = hashlib.sha256()
+    for record in pool.table(COLUMNS).to_pylist():
+        hasher.update(json.dumps(record, sort_keys=True).encode() + b"\n")
+    return hasher.hexdigest()

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from robo_dialog.errors import ConfigError
+from robo_dialog.errors import ConfigError, ModelError
 from robo_dialog.play.settings import GuesserKind, Settings
 from robo_dialog.vlm.choice import ModelChoice
 
 if TYPE_CHECKING:
+    from robo_dialog.play.dialog import Dialog
     from robo_dialog.play.engine import Engine
     from robo_dialog.play.moments import Moment
     from robo_dialog.play.preparation import Preparation
     from robo_dialog.play.run_folder import RunFolder
+
+DEAD = 10
+"""So many games, all aborted together, are the model's fault and not theirs; they are not written down."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,10 @@ class Play:
 
     def run(self) -> int:
         """Prepare, play what is missing, summarise."""
-        if self.games < 1 or self.batch < 1:
-            raise ConfigError(f"--games {self.games} and --batch {self.batch} must be at least 1")
+        if self.games < 1 or self.batch < 1 or self.seed < 0:
+            raise ConfigError(
+                f"--games {self.games} and --batch {self.batch} must be at least 1, --seed {self.seed} at least 0"
+            )
         from robo_dialog.play.run_folder import SUMMARY, opened
         from robo_episodes.pool import write_json
 
@@ -73,7 +79,7 @@ class Play:
         from robo_dialog.play.engine import Engine
         from robo_dialog.play.frames import FrameStore, embedded
         from robo_dialog.play.judging import Offsets
-        from robo_dialog.play.moments import read_moments
+        from robo_dialog.play.moments import digest, read_moments
         from robo_dialog.play.sampling import Dealer
         from robo_dialog.play.words import lexicon
         from robo_episodes.pool import FramePool
@@ -91,7 +97,7 @@ class Play:
         begun_with = {
             "games": self.games,
             "pool": str(self.pool.resolve()),
-            "pool_digest": pool.digest(),
+            "pool_digest": digest(pool),
             "model": vlm.identity,
             "seed": self.seed,
             "round": self.round,
@@ -126,6 +132,8 @@ class Play:
             for start in range(first, self.games, self.batch):
                 numbers = range(start, min(start + self.batch, self.games))
                 dialogs = list(judged(ready.play(numbers), vocabulary, Thresholds()))
+                if len(dialogs) >= DEAD and all(dialog.outcome == "aborted" for dialog in dialogs):
+                    raise ModelError(_dead(dialogs[0]))
                 folder.append(dialogs)
                 bar.show(dialogs)
 
@@ -146,3 +154,10 @@ class Play:
         else:
             print_summary(found)
             print(f"dialogs: {self.out}; look at them with: robo-dialog report {self.out}", file=sys.stderr)
+
+
+def _dead(dialog: Dialog) -> str:
+    return (
+        f"{dialog.model}: all games from number {dialog.game_id} on were aborted, the first because: "
+        f"{dialog.abort_reason}; mend that and run the same command again"
+    )

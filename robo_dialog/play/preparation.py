@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_dialog.errors import ConfigError
+from robo_dialog.errors import ConfigError, ModelError
 from robo_dialog.play.dialog import Dialog
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
@@ -89,6 +89,11 @@ def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
     """
     finals = [moment for moment in moments if moment.final]
     trials = _trials(engine)
+    for dialog in next(iter(trials.values())):
+        if dialog.outcome != "aborted":
+            break
+    else:
+        raise ModelError(f"{dialog.model}: no trial game could be played, the first because: {dialog.abort_reason}")
     wins: dict[str, float] = {kind: _robust_wins(dialogs) for kind, dialogs in trials.items()}
     guesser = max(trials, key=lambda kind: wins[kind])
     asked = {turn.question for dialogs in trials.values() for dialog in dialogs for turn in dialog.turns}

@@ -51,7 +51,7 @@ class Questions:
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing is asked."""
-        if self.samples < 1 or self.max_tokens < 4 or self.temperature <= 0:
+        if self.samples < 1 or self.max_tokens < 4 or not 0 < self.temperature < math.inf:
             raise ConfigError(
                 f"questions: samples {self.samples}, max-tokens {self.max_tokens} and temperature {self.temperature} "
                 "must be at least 1, at least 4 and positive"

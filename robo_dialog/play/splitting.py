@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FEWEST = 40
+FEWEST = 80
 """Scores below which nothing is concluded."""
 SMALLEST_HEAP = 0.08
 """Share of the scores that the smaller heap must hold."""

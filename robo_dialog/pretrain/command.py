@@ -19,7 +19,7 @@ CALIBRATION_SEED_OFFSET = 1
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Train the embedded model `tiny` from scratch and export its bundle. About two hours on two cores.
+    """Train the embedded model `tiny` from scratch and export its bundle. About an hour and a half on two cores.
 
     Needs the extras `train` and `sim`. An interrupted run goes on when the same command is given again.
     """
