@@ -2,8 +2,8 @@
 
     python benchmarks/play.py [--games 2000] [--plain-games 20]
 
-Every game is played three times: with the Describer in another view, in the same view (control), and some of them one
-at a time with every prompt by itself, as one would write it first. Truth is the simulator's, read after playing.
+Games are played with the Describer in another view, in the same view (control), and a few of them one at a time with every
+prompt by itself, as one would write it first. Truth is the simulator's, read after playing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Options:
     """How much is played."""
 
     games: int = 2000
-    """Four-candidate, three-turn games of either pairing."""
+    """Four-candidate, three-turn games across views."""
+    control_games: int = 1000
+    """The same with one shared view."""
     plain_games: int = 20
     """Games that are also played the straightforward way."""
     episodes: int = 600
@@ -75,10 +77,11 @@ def main(options: Options) -> None:
     pool = make_pool(options)
     figures: dict[str, float] = {}
     truth = Truth(FramePool.open(pool))
-    for pairing in ("cross_view", "same"):
+    played: tuple[tuple[Pairing, int], ...] = (("cross_view", options.games), ("same", options.control_games))
+    for pairing, games in played:
         out = options.work / pairing
         shutil.rmtree(out, ignore_errors=True)
-        command = Play(pool, out, games=options.games, settings=settings(pairing))
+        command = Play(pool, out, games=games, settings=settings(pairing))
         with timed_forwards() as forwards:
             started = time.perf_counter()
             command.run()

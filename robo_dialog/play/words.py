@@ -16,13 +16,13 @@ from robo_dialog.vlm.prompts import normalized
 
 _COMMON = """
 a about above across after again all along also an and another any anything are around as at away back be been before
-behind being below beneath beside between both but by can could did do does done down each else even ever every exactly
-far for from full get gets getting goes going got had has have here how i if in inside into is it its itself just least
-less lies like lying made many more most much near next no none not nothing now of off on once one only onto open or
-other out outside over own part properly resting robot same see seen set should shut so some still success successful
-successfully than that the their them then there these they thing things this those three through to told together top
-touching toward towards two four five under underneath until up upon visible was were what when where which while who
-will with within without yes you
+behind being below beneath beside between both but by can could did do does done down each else empty even ever every
+exactly far five for four from full get gets getting goes going got had has have held here hold holding how i if in
+inside into is it its itself just least less lies like lying made many more most much near next no none not nothing
+now object objects of off on once one only onto open or other out outside over own part properly pull pulled resting
+robot same see seen set should shut so some still success successful successfully than that the their them then there
+these they thing things this those three through to together told top touching toward towards two under underneath
+until up upon visible was were what when where which while who will with within without yes you
 """
 FUNCTION_WORDS = frozenset(_COMMON.split())
 """English words that carry no object and no private meaning; a question may always use them."""
