@@ -2,8 +2,8 @@
 
     python benchmarks/play.py [--games 2000] [--plain-games 20]
 
-Games are played with the Describer in another view, in the same view (control), and a few of them one at a time with every
-prompt by itself, as one would write it first. Truth is the simulator's, read after playing.
+Games are played with the Describer in another view, in the same view (control), and a few of them one at a time with
+every prompt by itself, as one would write it first. Truth is the simulator's, read after playing.
 """
 
 from __future__ import annotations
