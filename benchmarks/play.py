@@ -91,6 +91,7 @@ def main(options: Options) -> None:
         if pairing == "cross_view":
             figures |= speed(command, options, seconds, forwards)
             figures |= luck(dialogs)
+            Console(stderr=True).print(figures)
     rounded = {key: round(float(value), 4) for key, value in figures.items()}
     Console().print(rounded)
     if options.write:
