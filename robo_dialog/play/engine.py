@@ -38,7 +38,8 @@ class Engine:
         """Play these games from beginning to end; those for which the model gave no answer are aborted."""
         deals = [self.dealer.deal(game_id) for game_id in game_ids]
         images = self.images_of([frame_id for deal in deals for frame_id in needed(deal)])
-        tables = [lay(self.dealer, self.settings.rules, game_id, images) for game_id in game_ids]
+        seed, rules = self.dealer.seed, self.settings.rules
+        tables = [lay(deal, rules, game_id, seed, images) for game_id, deal in zip(game_ids, deals, strict=True)]
         for turn in range(self.settings.rules.turns):
             tables = self._answered(self._asked(tables, turn))
         tables = self._guessed(tables)
@@ -73,15 +74,13 @@ class Engine:
 
     def _offers(self, tables: Sequence[Table], turn: int) -> tuple[list[list[Proposal]], dict[int, str]]:
         """Questions on offer at every table, none where the game is over, and why the model gave none."""
-        tests = [self._tests(table, turn) for table in tables]
         share = self.settings.questions.hindsight
-        offers = [
-            mine if table.generator(3, turn).random() < share else [] for table, mine in zip(tables, tests, strict=True)
-        ]
+        tests = [table.generator(3, turn).random() < share for table in tables]
+        offers = [self._tests(table, turn) if test else [] for table, test in zip(tables, tests, strict=True)]
         free = [i for i, table in enumerate(tables) if table.game.phase == "asking" and not offers[i]]
         texts, reasons = self._said([tables[i] for i in free], turn)
         for place, i in enumerate(free):
-            offers[i] = sampled(texts[place], tables[i].asked) or tests[i]
+            offers[i] = sampled(texts[place], tables[i].asked) or self._tests(tables[i], turn)
         return offers, {free[place]: reason for place, reason in reasons.items() if not offers[free[place]]}
 
     def _tests(self, table: Table, turn: int) -> list[Proposal]:

@@ -12,7 +12,7 @@ from robo_dialog.play.judging import Sight
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Proposal
 from robo_dialog.play.rules import Game, Rules
-from robo_dialog.play.sampling import Deal, Dealer
+from robo_dialog.play.sampling import Deal
 from robo_dialog.play.views import augment
 from robo_dialog.vlm.protocol import Image
 
@@ -76,16 +76,16 @@ class Table:
         return replace(self, game=self.game.aborted(reason), proposal=None)
 
 
-def lay(dealer: Dealer, rules: Rules, game_id: int, images: Mapping[str, Image]) -> Table:
+def lay(deal: Deal, rules: Rules, game_id: int, seed: int, images: Mapping[str, Image]) -> Table:
     """The table of one game.
 
     Args:
-        dealer: deals the game.
-        rules: its size.
+        deal: what is on it.
+        rules: size of the game.
         game_id: its number.
+        seed: seed of the run.
         images: frame id to image, for at least the frames of `needed`.
     """
-    deal = dealer.deal(game_id)
     target = deal.candidates[deal.target]
     seen = tuple(Sight(images[moment.frames[deal.guesser_camera]], moment.instruction) for moment in deal.candidates)
     plain = images[target.frames[deal.describer_camera]]
@@ -94,7 +94,7 @@ def lay(dealer: Dealer, rules: Rules, game_id: int, images: Mapping[str, Image])
     if deal.describer_camera != deal.guesser_camera:
         checks.append(seen[deal.target])
     sight = Sight(described, target.instruction)
-    return Table(Game(rules, deal.target), deal, game_id, dealer.seed, seen, sight, tuple(checks))
+    return Table(Game(rules, deal.target), deal, game_id, seed, seen, sight, tuple(checks))
 
 
 def needed(deal: Deal) -> list[str]:

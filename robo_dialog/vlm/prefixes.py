@@ -5,8 +5,10 @@ Most prompts of a game are different questions about the same images, and the im
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ class Cut:
     suffix: str
     images: tuple[Image, ...]
 
-    @property
+    @cached_property
     def start(self) -> tuple[object, ...]:
         """Equal for prompts with the same prefix and the very same image arrays."""
         return (self.prefix, *(id(image) for image in self.images))
@@ -47,11 +49,6 @@ def same_start(cuts: Sequence[Cut]) -> list[Group]:
     return _grouped(cuts, [cut.start for cut in cuts])
 
 
-def same_prompt(cuts: Sequence[Cut]) -> list[Group]:
-    """Equal prompts together, in the order in which they appear."""
-    return _grouped(cuts, [(*cut.start, cut.suffix) for cut in cuts])
-
-
 def batches(groups: Sequence[Group], size: int) -> Iterator[list[Group]]:
     """Groups of one shape at a time, at most `size` of them."""
     by_shape: dict[tuple[object, ...], list[Group]] = {}
@@ -62,12 +59,63 @@ def batches(groups: Sequence[Group], size: int) -> Iterator[list[Group]]:
             yield alike[start : start + size]
 
 
-def selected(cache: Any, rows: torch.Tensor) -> DynamicCache:  # noqa: ANN401 - a Cache, untyped in transformers
-    """A new cache that holds the given rows (R,) of `cache`, repeated where they repeat."""
-    chosen = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        chosen.update(layer.keys.index_select(0, rows), layer.values.index_select(0, rows), number)
-    return chosen
+@dataclass(frozen=True)
+class Encoded:
+    """A prefix that has been through the model.
+
+    ids: (P,) its tokens. layers: keys and values (heads, P, D) of every layer.
+    """
+
+    images: tuple[Image, ...]
+    """Held so that no other image can get the identity that the prefix is known by."""
+    ids: torch.Tensor
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the layers."""
+        return sum(part.nbytes for layer in self.layers for part in layer)
+
+
+class Prefixes:
+    """Prefixes met last, up to a number of bytes: the same images are asked about turn after turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[tuple[object, ...], Encoded] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, start: tuple[object, ...]) -> Encoded | None:
+        """The prefix that begins prompts with this `Cut.start`."""
+        found = self._held.get(start)
+        if found is not None:
+            self._held.move_to_end(start)
+        return found
+
+    def add(self, start: tuple[object, ...], encoded: Encoded) -> None:
+        """Remember one more, and forget the oldest if that is too much."""
+        self._held[start] = encoded
+        self._bytes += encoded.size
+        while self._bytes > self._limit and len(self._held) > 1:
+            self._bytes -= self._held.popitem(last=False)[1].size
+
+
+def unpacked(cuts: Sequence[Cut], ids: torch.Tensor, cache: Any) -> list[Encoded]:  # noqa: ANN401 - a Cache
+    """The rows of one forward pass over prefixes, each with memory of its own."""
+    rows = [
+        tuple((layer.keys[row].clone(), layer.values[row].clone()) for layer in cache.layers)
+        for row in range(len(cuts))
+    ]
+    return [Encoded(cut.images, ids[row], layers) for row, (cut, layers) in enumerate(zip(cuts, rows, strict=True))]
+
+
+def joined(prefixes: Sequence[Encoded]) -> DynamicCache:
+    """A cache with one row a prefix; they must be equally long."""
+    cache = DynamicCache()
+    for number in range(len(prefixes[0].layers)):
+        keys = torch.stack([prefix.layers[number][0] for prefix in prefixes])
+        cache.update(keys, torch.stack([prefix.layers[number][1] for prefix in prefixes]), number)
+    return cache
 
 
 def _grouped(cuts: Sequence[Cut], keys: Sequence[tuple[object, ...]]) -> list[Group]:

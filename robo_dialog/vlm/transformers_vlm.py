@@ -16,11 +16,13 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from robo_dialog.detect.preprocess import resize_rgb
 from robo_dialog.errors import ModelError
-from robo_dialog.vlm.prefixes import Cut, Group, batches, same_prompt, same_start, selected
+from robo_dialog.vlm.prefixes import Cut, Encoded, Group, Prefixes, batches, joined, same_start, unpacked
 from robo_dialog.vlm.protocol import Image, Prompt
 
 _RENDERED = 1 << 16
 """Chats that are kept as text."""
+_PREFIX_BYTES = 1 << 30
+"""Memory for beginnings of prompts that may be asked about again."""
 _SUFFIXES = 4
 """Suffixes per forward pass, as a multiple of the batch: they are short."""
 _SAME = 0.02
@@ -56,6 +58,7 @@ class TransformersVLM:
         self._model.eval().to(self._device)
         self._processor.tokenizer.padding_side = "left"
         self._cuttable: bool | None = None
+        self._prefixes = Prefixes(_PREFIX_BYTES)
         self._rendered = lru_cache(maxsize=_RENDERED)(self._render)
 
     @property
@@ -142,20 +145,38 @@ class TransformersVLM:
 
     def _continued(self, batch: Sequence[Group], cuts: Sequence[Cut]) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Prefixes once each, then all suffixes of one length together."""
-        inputs = self._encode([group.first.prefix for group in batch], [group.first.images for group in batch])
-        cache = self._model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
-        pairs = [(row, member) for row, group in enumerate(batch) for member in group.members]
-        tokens = self._processor.tokenizer([cuts[member].suffix for _, member in pairs], add_special_tokens=False)
+        begun = self._begun(batch)
+        pairs = [(prefix, member) for prefix, group in zip(begun, batch, strict=True) for member in group.members]
+        tokens = self._suffixes([cuts[member] for _, member in pairs])
         by_length: dict[int, list[int]] = {}
-        for place, ids in enumerate(tokens["input_ids"]):
+        for place, ids in enumerate(tokens):
             by_length.setdefault(len(ids), []).append(place)
         for alike in by_length.values():
             for start in range(0, len(alike), _SUFFIXES * self._batch):
                 some = alike[start : start + _SUFFIXES * self._batch]
-                rows = torch.tensor([pairs[place][0] for place in some], device=self._device)
-                ids = torch.tensor([tokens["input_ids"][place] for place in some], device=self._device)
-                output = self._model(input_ids=ids, past_key_values=selected(cache, rows), logits_to_keep=1)
+                ids = torch.tensor([tokens[place] for place in some], device=self._device)
+                past = joined([pairs[place][0] for place in some])
+                output = self._model(input_ids=ids, past_key_values=past, logits_to_keep=1)
                 yield [pairs[place][1] for place in some], output.logits[:, -1]
+
+    def _begun(self, batch: Sequence[Group]) -> list[Encoded]:
+        """The prefixes of a batch through the model, those that are not remembered."""
+        known = {group.first.start: self._prefixes.get(group.first.start) for group in batch}
+        new = [group.first for group in batch if known[group.first.start] is None]
+        if new:
+            inputs = self._encode([cut.prefix for cut in new], [cut.images for cut in new])
+            cache = self._model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+            for cut, encoded in zip(new, unpacked(new, inputs["input_ids"], cache), strict=True):
+                self._prefixes.add(cut.start, encoded)
+                known[cut.start] = encoded
+        return [found for group in batch if (found := known[group.first.start]) is not None]
+
+    def _suffixes(self, cuts: Sequence[Cut]) -> list[list[int]]:
+        """Tokens of every suffix; the same question is put to many images."""
+        texts = list(dict.fromkeys(cut.suffix for cut in cuts))
+        ids = self._processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        found: dict[str, list[int]] = dict(zip(texts, ids, strict=True))
+        return [found[cut.suffix] for cut in cuts]
 
     def _can_cut(self, cut: Cut) -> bool:
         """Whether a prompt in two pieces gives what the whole one gives; found out once, with images."""
@@ -171,25 +192,31 @@ class TransformersVLM:
         return self._cuttable
 
     def _prefilled(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Indices of prompts and what `generate` takes to continue them; equal prompts are encoded once."""
+        """Indices of prompts and what `generate` takes to continue them."""
         cuts = [self._cut(prompt) for prompt in prompts]
-        for batch in batches(same_prompt(cuts), self._batch):
+        for batch in batches(same_start(cuts), self._batch):
             members = [member for group in batch for member in group.members]
-            if not self._can_cut(batch[0].first):
-                yield members, dict(self._encode([_text(cuts[m]) for m in members], [cuts[m].images for m in members]))
-                continue
-            inputs = self._encode([_text(group.first) for group in batch], [group.first.images for group in batch])
-            rows = [row for row, group in enumerate(batch) for _ in group.members]
-            yield members, self._prefill(inputs, torch.tensor(rows, device=self._device))
+            some = [cuts[member] for member in members]
+            if self._can_cut(some[0]):
+                pairs = zip(self._begun(batch), batch, strict=True)
+                yield members, self._halfway([prefix for prefix, group in pairs for _ in group.members], some)
+            else:
+                yield members, dict(self._encode([_text(cut) for cut in some], [cut.images for cut in some]))
 
-    def _prefill(self, inputs: Any, rows: torch.Tensor) -> dict[str, Any]:  # noqa: ANN401 - a BatchFeature
-        """All but the last token of every prompt through the model, then each row as often as `rows` says."""
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        places = (mask.cumsum(-1) - 1).clamp(min=0)
-        most = {"input_ids": ids[:, :-1], "attention_mask": mask[:, :-1], "position_ids": places[:, :-1]}
-        pixels = {name: value for name, value in inputs.items() if name.startswith("pixel")}
-        cache = self._model(**most, **pixels, use_cache=True, logits_to_keep=1).past_key_values
-        return {"input_ids": ids[rows], "attention_mask": mask[rows], "past_key_values": selected(cache, rows)}
+    def _halfway(self, prefixes: Sequence[Encoded], cuts: Sequence[Cut]) -> dict[str, Any]:
+        """Prompts of which the prefix is done; shorter suffixes are padded on the left."""
+        tokens = self._suffixes(cuts)
+        longest = max(map(len, tokens))
+        gaps = [longest - len(ids) for ids in tokens]
+        pad = self._processor.tokenizer.pad_token_id
+        rest = torch.tensor([[pad] * gap + ids for gap, ids in zip(gaps, tokens, strict=True)], device=self._device)
+        before = torch.stack([prefix.ids for prefix in prefixes])
+        here = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps], device=self._device)
+        return {
+            "input_ids": torch.cat([before, rest], dim=1),
+            "attention_mask": torch.cat([torch.ones_like(before), here], dim=1),
+            "past_key_values": joined(prefixes),
+        }
 
     def _cut(self, prompt: Prompt) -> Cut:
         """Rendering a chat is slow, and the same words come back with other images all the time."""
@@ -205,15 +232,21 @@ class TransformersVLM:
     def _encode(self, texts: Sequence[str], images: Sequence[tuple[Image, ...]]) -> Any:  # noqa: ANN401
         """A BatchFeature (untyped in transformers) of prompts, padded on the left."""
         pictures = [[self._picture(image) for image in some] for some in images]
-        given = {"images": pictures} if any(pictures) else {}
+        given: dict[str, Any] = {"images": pictures} if any(pictures) else {}
+        if given and self._side is not None:
+            given["do_resize"] = False  # done already
         return self._processor(text=list(texts), **given, return_tensors="pt", padding=True).to(self._device)
 
     def _picture(self, image: Image) -> PILImage.Image:
         """Square as the served detector makes it, for models that see one fixed square; else as it is."""
+        return PILImage.fromarray(image if self._side is None else resize_rgb(image, self._side))
+
+    @cached_property
+    def _side(self) -> int | None:
+        """Side of the square that the model sees, or None if it looks at images of many sizes."""
         processor = self._processor.image_processor
-        if getattr(processor, "do_image_splitting", True) is False:
-            image = resize_rgb(image, processor.size["longest_edge"])
-        return PILImage.fromarray(image)
+        fixed = getattr(processor, "do_image_splitting", True) is False
+        return int(processor.size["longest_edge"]) if fixed else None
 
 
 def _text(cut: Cut) -> str:
