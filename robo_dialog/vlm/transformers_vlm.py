@@ -149,8 +149,8 @@ class TransformersVLM:
         pairs = [(prefix, member) for prefix, group in zip(begun, batch, strict=True) for member in group.members]
         tokens = self._suffixes([cuts[member] for _, member in pairs])
         by_length: dict[int, list[int]] = {}
-        for place, ids in enumerate(tokens):
-            by_length.setdefault(len(ids), []).append(place)
+        for place, suffix in enumerate(tokens):
+            by_length.setdefault(len(suffix), []).append(place)
         for alike in by_length.values():
             for start in range(0, len(alike), _SUFFIXES * self._batch):
                 some = alike[start : start + _SUFFIXES * self._batch]
