@@ -208,16 +208,17 @@ def test_filtering_counts_every_game_once_and_writes_the_kept_ones(pool: Path, c
     assert [json.loads(line)["game_id"] for line in kept] == [game for game, is_kept in judged.items() if is_kept]
 
 
-def test_a_stricter_filter_keeps_fewer_and_edits_nothing(pool: Path, clean: Path, capsys) -> None:
+def test_a_stricter_filter_rejects_more_and_edits_nothing(pool: Path, clean: Path, capsys) -> None:
     from robo_dialog.play.filters import Thresholds
 
     before = content(clean)["dialogs.jsonl"]
-    kept = []
+    uninformative = []
     for spread in (0.0, 0.9):
         capsys.readouterr()
         Filter(clean, thresholds=Thresholds(spread=spread), rows=False, json=True).run()
-        kept.append(json.loads(capsys.readouterr().out)["kept"])
-    assert kept[0] > kept[1]
+        rejected = json.loads(capsys.readouterr().out)["rejected"]
+        uninformative.append(rejected.get("uninformative", 0))
+    assert uninformative[0] < uninformative[1]
     assert content(clean)["dialogs.jsonl"] == before
 
 

@@ -35,7 +35,7 @@ def options(tmp_path: Path) -> list[str]:
         "--recipe.vision-batch": 4,
         "--recipe.steps": 2,
         "--recipe.batch": 4,
-        "--recipe.polish-steps": 1,
+        "--recipe.game-steps": 1,
     }
     return [str(word) for pair in small.items() for word in pair]
 
