@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robo_dialog.errors import ConfigError
+from robo_dialog.play.rules import Outcome
+from robo_dialog.play.settings import GuesserKind, Kind, Pairing
 
 Source = Literal["sampled", "instruction", "hindsight"]
 """Who thought of a question: the model, the episodes' own instruction, or an instruction of another episode."""
@@ -64,9 +66,9 @@ class Dialog:
     round: int
     model: str
     """Digest of the model that played both roles."""
-    guesser: Literal["prompt", "likelihood"]
-    pairing: Literal["same", "augmented", "cross_view"]
-    sampling: Literal["same_task", "same_episode", "nearest", "random"]
+    guesser: GuesserKind
+    pairing: Pairing
+    sampling: Kind
     instruction: str
     """Instruction of the target's episode."""
     candidates: tuple[View, ...]
@@ -77,7 +79,7 @@ class Dialog:
     guesses: tuple[int, ...] = ()
     """Per rotation, as an index into `candidates`."""
     blank_guess: int | None = None
-    outcome: Literal["won", "lost", "aborted"] = "aborted"
+    outcome: Outcome = "aborted"
     abort_reason: str | None = None
     kept: bool = False
     reasons: tuple[str, ...] = ()

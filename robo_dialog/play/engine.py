@@ -43,9 +43,9 @@ class Engine:
         for turn in range(self.settings.rules.turns):
             tables = self._answered(self._asked(tables, turn))
         tables = self._guessed(tables)
-        words = {"round_number": self.round_number, "model": self.vlm.identity}
+        model, pairing = self.vlm.identity, self.settings.pairing
         return [
-            record(table, **words, guesser=self.guesser, pairing=self.settings.pairing)  # type: ignore[arg-type]
+            record(table, round_number=self.round_number, model=model, guesser=self.guesser, pairing=pairing)
             for table in tables
         ]
 
@@ -109,9 +109,7 @@ class Engine:
     def _answered(self, asked: Sequence[tuple[Table, Judged | None]]) -> list[Table]:
         """The Describer's answers, tested in the other sights of the target."""
         open_ones = [(table, put) for table, put in asked if put is not None]
-        pairs = [
-            (sight, put.proposal.question) for table, put in open_ones for sight in (table.described, *table.checks)
-        ]
+        pairs = [(sight, put.proposal.question) for table, put in open_ones for sight in table.sights]
         judgement = judge(self.vlm, pairs)
         calibrated, raw = p_yes(pairs, judgement.margins, self.offsets), sigmoid(judgement.margins)
         after: list[Table] = []
@@ -120,7 +118,7 @@ class Engine:
             if put is None:
                 after.append(table)
                 continue
-            end = start + 1 + len(table.checks)
+            end = start + len(table.sights)
             failure = next((judgement.failures[i] for i in range(start, end) if i in judgement.failures), None)
             if failure is not None:
                 after.append(table.abort(failure))

@@ -40,7 +40,9 @@ class FrameStore:
             PoolError: the pool has no such frame.
         """
         if frame_id not in self._place:
-            raise PoolError(f"{self._pool.path}: has no frame {frame_id}; give the pool that the games were played on")
+            raise PoolError(
+                f"{self._pool.path}: has no frame {frame_id}; name the pool that was played over with --pool"
+            )
         place = self._place[frame_id]
         if place not in self._held:
             table = pq.ParquetFile(place[0]).read_row_group(place[1], columns=["frame_id", "image"])

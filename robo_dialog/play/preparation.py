@@ -89,14 +89,13 @@ def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
     """
     finals = [moment for moment in moments if moment.final]
     trials = _trials(engine)
-    for dialog in next(iter(trials.values())):
-        if dialog.outcome != "aborted":
-            break
-    else:
-        raise ModelError(f"{dialog.model}: no trial game could be played, the first because: {dialog.abort_reason}")
+    played = [dialog for dialogs in trials.values() for dialog in dialogs]
+    if all(dialog.outcome == "aborted" for dialog in played):
+        first = played[0]
+        raise ModelError(f"{first.model}: no trial game could be played, the first because: {first.abort_reason}")
     wins: dict[str, float] = {kind: _robust_wins(dialogs) for kind, dialogs in trials.items()}
     guesser = max(trials, key=lambda kind: wins[kind])
-    asked = {turn.question for dialogs in trials.values() for dialog in dialogs for turn in dialog.turns}
+    asked = {turn.question for dialog in played for turn in dialog.turns}
     asked |= {success_question(instruction) for instruction in engine.instructions}
     splits = _splits(engine, sorted(asked), finals) if engine.settings.calibrate else {}
     return Preparation(guesser, wins if len(trials) > 1 else {}, splits, _caption_words(engine, finals))

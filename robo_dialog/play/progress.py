@@ -14,11 +14,11 @@ from robo_dialog.play.dialog import Dialog
 
 
 class Bar:
-    """A progress bar on stderr with games per second and the shares that were won and kept in this session.
+    """A progress bar on stderr with games per second and the shares that were won and kept since it started.
 
     Args:
         games: that are wanted.
-        done: of them, before this session.
+        done: of them, on disk already.
     """
 
     def __init__(self, games: int, done: int) -> None:

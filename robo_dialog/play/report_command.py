@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from robo_dialog.errors import ConfigError, PoolError
+from robo_dialog.errors import ConfigError
 
 if TYPE_CHECKING:
     from robo_dialog.play.report import Counts
@@ -72,19 +72,12 @@ def _recorded_pool(path: Path) -> Path:
 
 
 def _pngs(path: Path, wanted: set[str]) -> Mapping[str, bytes]:
-    """Encoded frames by id, from one pass over the pool."""
+    """Encoded frames by id."""
+    from robo_dialog.play.frames import FrameStore
     from robo_episodes.pool import FramePool
 
-    found: dict[str, bytes] = {}
-    for row in FramePool.open(path).rows():
-        if row.frame_id in wanted:
-            found[row.frame_id] = row.png
-            if len(found) == len(wanted):
-                return found
-    raise PoolError(
-        f"{path}: has no frame {min(wanted - found.keys())}, which a game shows "
-        f"({len(wanted) - len(found)} of {len(wanted)} are missing); name the pool that was played over with --pool"
-    )
+    store = FrameStore(FramePool.open(path))
+    return {frame_id: store.png(frame_id) for frame_id in sorted(wanted)}
 
 
 def _write(page: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Proposal
 from robo_dialog.play.rules import Game, Rules
 from robo_dialog.play.sampling import Deal
+from robo_dialog.play.settings import GuesserKind, Pairing
 from robo_dialog.play.views import augment
 from robo_dialog.vlm.protocol import Image
 
@@ -103,7 +104,7 @@ def needed(deal: Deal) -> list[str]:
     return [*(moment.frames[deal.guesser_camera] for moment in deal.candidates), target.frames[deal.describer_camera]]
 
 
-def record(table: Table, *, round_number: int, model: str, guesser: str, pairing: str) -> Dialog:
+def record(table: Table, *, round_number: int, model: str, guesser: GuesserKind, pairing: Pairing) -> Dialog:
     """The dialog of a game that is over."""
     deal, game = table.deal, table.game
     target = deal.candidates[deal.target]
@@ -112,8 +113,8 @@ def record(table: Table, *, round_number: int, model: str, guesser: str, pairing
         seed=table.seed,
         round=round_number,
         model=model,
-        guesser=guesser,  # type: ignore[arg-type]
-        pairing=pairing,  # type: ignore[arg-type]
+        guesser=guesser,
+        pairing=pairing,
         sampling=deal.kind,
         instruction=table.instruction,
         candidates=tuple(_view(moment, deal.guesser_camera) for moment in deal.candidates),

@@ -46,7 +46,10 @@ class Group:
 
 def same_start(cuts: Sequence[Cut]) -> list[Group]:
     """Prompts by prefix, in the order in which the prefixes appear."""
-    return _grouped(cuts, [cut.start for cut in cuts])
+    found: dict[tuple[object, ...], list[int]] = {}
+    for index, cut in enumerate(cuts):
+        found.setdefault(cut.start, []).append(index)
+    return [Group(cuts[members[0]], tuple(members)) for members in found.values()]
 
 
 def batches(groups: Sequence[Group], size: int) -> Iterator[list[Group]]:
@@ -116,10 +119,3 @@ def joined(prefixes: Sequence[Encoded]) -> DynamicCache:
         keys = torch.stack([prefix.layers[number][0] for prefix in prefixes])
         cache.update(keys, torch.stack([prefix.layers[number][1] for prefix in prefixes]), number)
     return cache
-
-
-def _grouped(cuts: Sequence[Cut], keys: Sequence[tuple[object, ...]]) -> list[Group]:
-    found: dict[tuple[object, ...], list[int]] = {}
-    for index, key in enumerate(keys):
-        found.setdefault(key, []).append(index)
-    return [Group(cuts[members[0]], tuple(members)) for members in found.values()]
