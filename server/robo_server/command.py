@@ -50,7 +50,8 @@ class Serve:
     cache: int = 4096
     """Verdicts that are remembered for identical images and words; 0 remembers none."""
     threads: int | None = None
-    """CPU threads for one run of the model; as many as this process has cores when left out."""
+    """CPU threads for one run of the model; when left out, one for small models, which then run side by side on all
+    cores, and all cores for large ones."""
     worker: Literal["auto", "thread", "process"] = "auto"
     """Where the model runs: in a thread, or in a process whose end frees all memory; auto: a process on a GPU."""
     tls_cert: Path | None = None

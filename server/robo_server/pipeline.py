@@ -181,7 +181,7 @@ class _Lane:
         self.model = model
         self._cache = cache
         work = Work(self._prepare, self._run, model.judge.weigh)
-        self.batcher = Batcher(work, decoders, max_weight=max_batch, on_batch=on_batch)
+        self.batcher = Batcher(work, decoders, max_weight=max_batch, runners=model.runners, on_batch=on_batch)
 
     def _prepare(self, request: Request) -> _Question | Known[Verdict]:
         key = cache_key(request, self.model.info.digest)
