@@ -28,6 +28,7 @@ SUMMARIES: dict[str, str] = {
     "evaluate": "how good a model or bundle is on labelled episodes",
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
+    "relabel": "verdicts on every episode of recordings, beside their labels",
     "models": "list, publish, promote and roll back the detectors of a model store",
     "serve": "serve verdicts over gRPC",
     "demo": "episodes, ingest, server and verdicts in one go, with an HTML page",

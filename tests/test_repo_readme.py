@@ -90,6 +90,7 @@ def test_exit_codes_in_the_readme_are_those_of_the_code():
         "deploy/README.md",
         "docs/games.md",
         "docs/recordings.md",
+        "docs/relabel.md",
         "episodes/README.md",
         "server/README.md",
     ],

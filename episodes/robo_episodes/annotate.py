@@ -1,4 +1,4 @@
-"""Verdicts back to where the recordings are: sidecars beside any recording, progress tables in LeRobot datasets."""
+"""Verdicts back to where recordings are: sidecars beside them, tables in LeRobot datasets, copies of HDF5 files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robo_episodes.episode import Episode
 from robo_episodes.errors import ConfigError, RecordingError, UnreadableError
+from robo_episodes.hdf5_copy import write_copy
 from robo_episodes.layout import Layout
 from robo_episodes.lerobot_meta import is_dataset, open_dataset
 from robo_episodes.lerobot_progress import NAME, progress_table, write_progress
@@ -68,6 +69,27 @@ def write_lerobot(
     return _each(chosen, write)
 
 
+def write_hdf5(rows: Iterable[VerdictRow], out: Path, judge: str | None = None) -> Annotated:
+    """Copy every HDF5 recording to the same place below `out`, with one judge's verdicts as attributes of its episodes.
+
+    Args:
+        rows: verdicts; those on recordings of other formats are problems.
+        out: folder of the copies.
+        judge: whose verdicts; may be left out where there is one judge.
+
+    Raises:
+        ConfigError: there are several judges, or not the one that is named.
+        RecordingError: nothing could be written.
+    """
+    ends = [row for row in _of_one_judge(list(rows), judge) if row.step is None]
+
+    def write(recording: Path, rows: Sequence[VerdictRow]) -> tuple[Path, int]:
+        copy = mirrored(recording.parent, out) / recording.name
+        return copy, write_copy(recording, copy, rows)
+
+    return _each(ends, write)
+
+
 def _each(rows: Iterable[VerdictRow], write: Callable[[Path, Sequence[VerdictRow]], tuple[Path, int]]) -> Annotated:
     """Write recording by recording; one that fails does not stop the others."""
     result = Annotated()
@@ -77,7 +99,10 @@ def _each(rows: Iterable[VerdictRow], write: Callable[[Path, Sequence[VerdictRow
         except RecordingError as error:
             result.problems.append(str(error))
         except OSError as error:
-            told = f"{recording}: the verdicts cannot be written ({error.strerror}); give another folder with --out"
+            told = (
+                f"{recording}: the verdicts cannot be written ({error.strerror}); give another folder with --out "
+                "(relabel: --write-out)"
+            )
             result.problems.append(told)
         else:
             result.written[path] = count

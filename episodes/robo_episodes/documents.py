@@ -139,3 +139,6 @@ _PARSERS: dict[str, Callable[[str], Json]] = {
     ".csv": _csv,
     ".tsv": _csv,
 }
+
+DOCUMENTS = frozenset({*_PARSERS, ".txt"})
+"""Endings of files that may tell something of the recordings beside them."""

@@ -68,7 +68,7 @@ def take(episode: Episode, selection: Selection, known: Known, *, encode: bool) 
         UnreadableError: a frame cannot be read.
     """
     names = [name for name in episode.cameras if not selection.cameras or name in selection.cameras]
-    if not names:
+    if episode.cameras and not names:
         text = f"none of the wanted cameras; it has {', '.join(episode.cameras)}"
         return EpisodeWarning(episode.id, "no_camera", text)
     return TakenEpisode(

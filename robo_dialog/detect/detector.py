@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,21 +148,32 @@ class Detector:
             instruction=request.instruction,
         )
 
+    def reworded(self, prepared: Prepared, instruction: str) -> Prepared:
+        """The same frames under another instruction; `judge` looks at frames that requests share once.
+
+        Raises:
+            RequestError: the instruction is not acceptable.
+        """
+        tokens = tuple(self._wordings(Request((), instruction)).values())
+        return replace(prepared, tokens=tokens, questions=(), instruction=instruction)
+
     def judge(self, prepared: Sequence[Prepared]) -> list[Verdict]:
         """Verdicts on prepared requests, in their order; their frames go through the graph together.
 
         Raises:
             ModelError: the model gave no usable number.
         """
-        pixels = [image for one in prepared for image in one.pixels]
+        places: dict[int, int] = {}
+        pixels: list[NDArray[np.float32]] = []
         tokens: list[tuple[int, ...]] = []
         frames: list[int] = []
-        first = 0
         for one in prepared:
+            for image in one.pixels:
+                if places.setdefault(id(image), len(pixels)) == len(pixels):
+                    pixels.append(image)
             for wording in one.tokens:
                 tokens += [wording] * len(one.pixels)
-                frames += range(first, first + len(one.pixels))
-            first += len(one.pixels)
+                frames += [places[id(image)] for image in one.pixels]
         rows = iter(self._scorer.margins(pixels, tokens, frames).tolist())
         verdicts = []
         for one in prepared:

@@ -8,7 +8,6 @@ summary.json       written when all games are played
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robo_dialog.claims import claimed
 from robo_dialog.errors import ConfigError
 from robo_dialog.play.dialog import Dialog
-from robo_episodes.pool import write_json
 
 SCHEMA_VERSION = 1
 RUN, PREPARATION, DIALOGS, SUMMARY = "run.json", "preparation.json", "dialogs.jsonl", "summary.json"
@@ -66,18 +65,7 @@ def opened(path: Path, begun_with: Mapping[str, Any], batch: int) -> Iterator[Ru
     Raises:
         ConfigError: the folder holds something else, belongs to another run, or is in use.
     """
-    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / RUN).exists())):
-        raise ConfigError(f"{path}: is no run and not empty; choose another folder with --out")
-    path.mkdir(parents=True, exist_ok=True)
-    mine = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **begun_with}))
-    with (path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{path}: another process is playing into this folder; wait for it to end") from error
-        if (path / RUN).exists():
-            _check_same(path / RUN, mine)
-        write_json(path / RUN, mine)
+    with claimed(path, RUN, {"schema_version": SCHEMA_VERSION, **begun_with}, _FREE):
         yield RunFolder(path, batch)
 
 
@@ -94,11 +82,3 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: is damaged ({error}); delete the folder and play again") from error
     return values
-
-
-def _check_same(path: Path, mine: Mapping[str, Any]) -> None:
-    found = read_json(path)
-    changed = sorted(key for key in mine if key not in _FREE and found.get(key) != mine[key])
-    if changed:
-        was = ", ".join(f"{key} = {found.get(key)!r}" for key in changed)
-        raise ConfigError(f"{path}: this run was begun with other values ({was}); give the same, or another --out")

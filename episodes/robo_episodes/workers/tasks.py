@@ -91,6 +91,8 @@ class Reading:
     """Episode id to the frames that need not be read."""
     part: int = 0
     parts: int = 1
+    frames: bool = True
+    """Whether cameras are looked at; otherwise episodes have none, and only what the recording says of them."""
 
     @property
     def one_file(self) -> bool:
@@ -106,6 +108,7 @@ class Reading:
             "instruction": self.instruction,
             "selection": {**asdict(self.selection), "cameras": list(self.selection.cameras)},
             "encode": self.encode,
+            "frames": self.frames,
             "known": cast("dict[str, Json]", known),
             "start": start,
             "step": self.parts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def _taken(item: Episode | EpisodeWarning, selection: Selection, task: dict[str,
     if isinstance(item, EpisodeWarning):
         return item
     try:
-        return take(item, selection, task["known"].get(item.id, {}), encode=task["encode"])
+        episode = item if task["frames"] else replace(item, cameras={})
+        return take(episode, selection, task["known"].get(item.id, {}), encode=task["encode"])
     except RecordingError as error:
         return EpisodeWarning(item.source, "unreadable", str(error))
