@@ -17,7 +17,7 @@ class ExecutorChoice:
     executor: Literal["local", "process", "ray"] = "local"
     """`local`: in this process. `process`: in several of this machine. `ray`: on a Ray cluster."""
     workers: int = 0
-    """Processes, or actors of Ray; 0: one a processor core of this machine."""
+    """Processes, actors of Ray, or, locally, cores that are used; 0: one a processor core of this machine."""
     ray_address: str | None = None
     """Address of the Ray cluster, for example auto or ray://host:10001; default: one of this machine alone."""
 
@@ -29,9 +29,9 @@ class ExecutorChoice:
         """
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers}: give a number of processes, or 0 for one a processor core")
-        if self.executor == "local":
-            return Local()
         workers = self.workers or cores()
+        if self.executor == "local":
+            return Local(workers)
         if self.executor == "process":
             from robo_episodes.stages.processes import Processes
 

@@ -11,11 +11,13 @@ from robo_episodes.stages.stage import Shard, Stage
 
 @dataclass(frozen=True)
 class Local:
-    """One worker, which has all cores."""
+    """One worker with so many cores."""
+
+    cores: int
 
     def run(self, stage: Stage, shards: Iterable[Shard]) -> Iterator[bytes]:
         """See `Executor.run`."""
-        with stage.open(cores()) as work:
+        with stage.open(self.cores) as work:
             for shard in shards:
                 yield work(shard.content)
 
