@@ -9,6 +9,7 @@ import pytest
 
 from robo_dialog.errors import ModelError
 from robo_dialog.pretrain.architecture import build
+from robo_dialog.vlm.pixels import form_of
 from robo_dialog.vlm.prompts import ANSWERS, normalized, success_question
 from robo_dialog.vlm.protocol import Message, Prompt
 from robo_dialog.vlm.transformers_vlm import TransformersVLM
@@ -146,3 +147,24 @@ def test_identity_follows_the_weights(vlm: TransformersVLM, folder: Path, tmp_pa
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     assert TransformersVLM(tmp_path, device="cpu").identity.split("-")[-1] != vlm.identity.split("-")[-1]
+
+
+@pytest.mark.parametrize("size", [(96, 96), (120, 160)])
+def test_pixels_by_the_form_of_a_prompt_are_those_of_the_processor(vlm: TransformersVLM, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    images = [tuple(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(3)) for _ in range(2)]
+    cuts = [vlm._cut((Message("user", "Which?", some),)) for some in images]
+    quick, plain = vlm._encode_alike(cuts), vlm._encode([cut.prefix for cut in cuts], images)
+    assert vlm._forms[cuts[0].prefix, 3] is not None
+    assert quick.keys() == plain.keys()
+    for name, value in plain.items():
+        np.testing.assert_allclose(quick[name], value, atol=1e-5)
+
+
+def test_a_processor_that_does_more_than_scale_colours_is_asked_for_every_image(vlm: TransformersVLM) -> None:
+    image = np.full((96, 96, 3), 100, np.uint8)
+    encoded = vlm._encode([vlm._cut(prompts(1)[0]).prefix], [(image,)])
+    assert form_of(encoded, (image,), vlm._processor.image_processor) is not None
+    sharpened = {**encoded, "pixel_values": encoded["pixel_values"] * 1.01}
+    assert form_of(sharpened, (image,), vlm._processor.image_processor) is None
+    assert form_of(encoded, (image,), object()) is None

@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from robo_dialog.detect.preprocess import resize_rgb
 from robo_dialog.errors import ModelError
+from robo_dialog.vlm.pixels import Form, form_of
 from robo_dialog.vlm.prefixes import Cut, Encoded, Group, Prefixes, Workspace, batches, joined, same_start, unpacked
 from robo_dialog.vlm.protocol import Image, Prompt
 
@@ -58,6 +59,7 @@ class TransformersVLM:
         self._model.eval().to(self._device)
         self._processor.tokenizer.padding_side = "left"
         self._cuttable: bool | None = None
+        self._forms: dict[tuple[str, int], Form | None] = {}
         self._single, self._several = Prefixes(_PREFIX_BYTES), Prefixes(_PREFIX_BYTES)
         self._workspace = Workspace()
         self._rendered = lru_cache(maxsize=_RENDERED)(self._render)
@@ -170,7 +172,7 @@ class TransformersVLM:
         known = {group.first.start: store.get(group.first.start) for group in batch}
         new = [group.first for group in batch if known[group.first.start] is None]
         if new:
-            inputs = self._encode([cut.prefix for cut in new], [cut.images for cut in new])
+            inputs = self._encode_alike(new)
             cache = self._model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
             rows = unpacked([cut.images for cut in new], inputs["input_ids"], cache)
             for cut, encoded in zip(new, rows, strict=True):
@@ -255,6 +257,19 @@ class TransformersVLM:
         if given and self._side is not None:
             given["do_resize"] = False  # done already
         return self._processor(text=list(texts), **given, return_tensors="pt", padding=True).to(self._device)
+
+    def _encode_alike(self, cuts: Sequence[Cut]) -> Any:  # noqa: ANN401
+        """The prefixes of cuts of one shape; on a model that sees one fixed square, by the form of the first."""
+        texts, images = [cut.prefix for cut in cuts], [cut.images for cut in cuts]
+        if self._side is None:
+            return self._encode(texts, images)
+        squares = [[resize_rgb(image, self._side) for image in some] for some in images]
+        key = (texts[0], len(images[0]))
+        if key not in self._forms:
+            first = self._encode(texts[:1], images[:1])
+            self._forms[key] = form_of(first, squares[0], self._processor.image_processor)
+        form = self._forms[key]
+        return self._encode(texts, images) if form is None else form.fill(squares)
 
     def _picture(self, image: Image) -> PILImage.Image:
         """Square as the served detector makes it, for models that see one fixed square; else as it is."""
