@@ -26,6 +26,7 @@ SUMMARIES: dict[str, str] = {
     "report": "write an HTML page of a run: counts, and games to read",
     "tune": "fine-tune a model (LoRA) on kept dialogs",
     "evaluate": "how good a model or bundle is on labelled episodes",
+    "review": "look at doubtful verdicts in a local web page, decide by keyboard",
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from robo_dialog.errors import ConfigError, PoolError
+from robo_dialog.pages import SIDE
 from robo_dialog.play.dialog import Dialog, DialogTurn, View
 from robo_dialog.play.filters import REASONS
-from robo_dialog.play.report import SIDE, count, frame_ids, render, sample
+from robo_dialog.play.report import count, frame_ids, render, sample
 from robo_dialog.play.report_command import Report
 from robo_episodes.episode import Trust
 from robo_episodes.images import encode_png, encoded_size

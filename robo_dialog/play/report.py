@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections import Counter
@@ -11,20 +10,16 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
-import cv2
 import numpy as np
 
 from robo_dialog.errors import ConfigError, PoolError
+from robo_dialog.pages import filled, image_url, png_url
 from robo_dialog.play.dialog import Dialog, View
 from robo_dialog.play.views import augment
-from robo_episodes.images import decode_png, encoded_size
+from robo_episodes.images import decode_png
 
-SIDE = 320
-"""Longest side of an embedded image, in pixels; larger frames would make a page of hundreds of megabytes."""
-JPEG_QUALITY = 88
 QUESTIONS = 8
 """How many of the most frequent questions are listed."""
-_PLACE = "__DATA__"
 
 
 @dataclass(frozen=True)
@@ -122,10 +117,7 @@ def render(name: str, dialogs: Sequence[Dialog], shown: Sequence[Dialog], png_of
         "games": [_game(dialog) for dialog in shown],
         "images": _images(shown, png_of),
     }
-    # "</script>" or "<!--" inside an instruction would end the data block; as \u003c it is plain text in JSON.
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    before, after = files("robo_dialog.play").joinpath("report.html").read_text(encoding="utf-8").split(_PLACE)
-    return before + text + after
+    return filled(files("robo_dialog.play").joinpath("report.html").read_text(encoding="utf-8"), data)
 
 
 def _groups(dialog: Dialog) -> tuple[str, ...]:
@@ -178,13 +170,5 @@ def _images(shown: Sequence[Dialog], png_of: Mapping[str, bytes]) -> dict[str, s
 
 
 def _data_url(png: bytes, augmentation: int | None) -> str:
-    """The frame as a role saw it: untouched where it is small and was shown as recorded."""
-    if augmentation is None and max(encoded_size(png) or (SIDE + 1,)) <= SIDE:
-        return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-    image = decode_png(png)
-    seen = image if augmentation is None else augment(image, augmentation)
-    scale = SIDE / max(seen.shape[:2])
-    if scale < 1:
-        seen = cv2.resize(seen, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+    """The frame as a role saw it."""
+    return png_url(png) if augmentation is None else image_url(augment(decode_png(png), augmentation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from robo_dialog.relabel.folder import LabelsFolder
     from robo_dialog.relabel.judging import Relabelling
     from robo_episodes.recordings import Scan
-    from robo_episodes.stages.stage import Shard
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -70,9 +69,7 @@ class Relabel:
         del found  # large where recordings are many and small
         if not shards:
             raise RecordingError(f"{self.sources[0]}: no recording found; episodes/README.md lists the formats")
-        reading = {key: str(value) for key, value in asdict(self.reading).items() if not key.endswith("limit")}
-        options = {"instructions": self.instructions, "cameras": list(self.cameras), **reading}
-        begun_with = {"schema_version": 1, "bundle": stage.digest, "options": options}
+        begun_with = {"schema_version": 1, "bundle": stage.digest, "options": self._options()}
         folder, summary = LabelsFolder(self.out), Summary(name, len(stage.instructions))
         with claimed(self.out, RUN, begun_with):
             missing = [shard for shard in shards if not folder.part(shard).exists()]
@@ -81,7 +78,7 @@ class Relabel:
                     folder.keep(shard, result)
                     advance(result)
             folder.gather(shards, unread, summary)
-            written = self._write_back(folder, shards)
+            written = self._write_back(folder)
         self._print({**summary.as_json(), **written})
         return 0
 
@@ -105,13 +102,21 @@ class Relabel:
         stage = Relabelling(bundle, manifest.digest, source, instructions, now())
         return found, stage, f"{manifest.name}@{manifest.digest[:12]}"
 
-    def _write_back(self, folder: LabelsFolder, shards: Sequence[Shard]) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
+        """What rows depend on, as JSON."""
+        layout = None if self.reading.layout is None else str(self.reading.layout.resolve())
+        reading = {key: value for key, value in asdict(self.reading).items() if not key.endswith("limit")}
+        options = {"instructions": self.instructions, "cameras": list(self.cameras)}
+        return {**options, "reading": {**reading, "layout": layout}}
+
+    def _write_back(self, folder: LabelsFolder) -> dict[str, Any]:
+        from robo_dialog.relabel.folder import LABELS
         from robo_dialog.relabel.writing import write_back
 
         written: dict[str, int] = {}
         problems: list[str] = []
         for target in self.write:
-            rows = folder.rows(shards)
+            rows = folder.rows_of(self.out / LABELS)
             done = write_back(rows, target, self.reading.layouts(), self.write_out, self.out / "hdf5")
             written[target] = len(done.written)
             problems += done.problems

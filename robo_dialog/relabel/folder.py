@@ -54,11 +54,14 @@ class LabelsFolder:
             part.parent.mkdir(exist_ok=True)
             replace_file(part, result)
 
-    def rows(self, shards: Sequence[Shard]) -> Iterator[LabelRow]:
-        """All rows, in order."""
-        for shard in shards:
-            for table in tables(self.part(shard)):
-                yield from map(row_of, table.to_pylist())
+    def parts(self) -> list[Path]:
+        """All parts, in no order."""
+        return sorted((self.path / "parts").glob("*.parquet"))
+
+    def rows_of(self, file: Path) -> Iterator[LabelRow]:
+        """The rows of a part, or of labels.parquet."""
+        for table in tables(file):
+            yield from map(row_of, table.to_pylist())
 
     def gather(self, shards: Sequence[Shard], unread: Sequence[EpisodeWarning], summary: Summary) -> None:
         """Join the parts of these shards, in their order, and forget all others.
@@ -85,7 +88,7 @@ class LabelsFolder:
         with writing(self.path / SUMMARY):
             write_json(self.path / SUMMARY, summary.as_json())
         present = {self.part(shard).name for shard in shards}
-        for part in (self.path / "parts").glob("*"):
+        for part in self.parts():
             if part.name not in present:
                 part.unlink()
 

@@ -72,7 +72,7 @@ class Relabelling:
         found += under_way.result() if under_way else []
         found += judge.judged(waiting)
         rows = [one for one in found if isinstance(one, LabelRow)]
-        return encode(rows, [one for one in found if isinstance(one, EpisodeWarning)])
+        return encode(content, rows, [one for one in found if isinstance(one, EpisodeWarning)])
 
 
 @dataclass(frozen=True)

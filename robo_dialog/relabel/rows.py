@@ -20,7 +20,7 @@ from robo_episodes.verdicts import Outcome, VerdictRow
 
 DIGITS = 6
 """Decimal places of probabilities."""
-_PROBLEMS = b"problems"
+_PROBLEMS, _SHARD = b"problems", b"shard"
 _ROWS_AT_ONCE = 1024
 
 
@@ -139,12 +139,12 @@ SCHEMA: pa.Schema = pa.schema(
 )
 
 
-def encode(rows: Sequence[LabelRow], problems: Sequence[EpisodeWarning]) -> bytes:
-    """A shard's result as a Parquet file; what could not be judged is told in its metadata."""
+def encode(shard: str, rows: Sequence[LabelRow], problems: Sequence[EpisodeWarning]) -> bytes:
+    """A shard's result as a Parquet file, whose metadata hold the shard's content and what could not be judged."""
     told = json.dumps([[one.episode, one.code, one.text] for one in problems], ensure_ascii=False)
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
     content = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_PROBLEMS: told}), content, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({_PROBLEMS: told, _SHARD: shard}), content, compression="zstd")
     return content.getvalue()
 
 
@@ -161,8 +161,13 @@ def tables(path: Path) -> Iterator[pa.Table]:
 
 def problems(path: Path) -> list[EpisodeWarning]:
     """What a shard's result says could not be judged."""
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata
-    return [EpisodeWarning(*one) for one in json.loads(metadata[_PROBLEMS])]
+    return [EpisodeWarning(*one) for one in json.loads(pq.read_schema(path).metadata[_PROBLEMS])]
+
+
+def shard_of(path: Path) -> str:
+    """The content of the shard that a result is of."""
+    content: bytes = pq.read_schema(path).metadata[_SHARD]
+    return content.decode()
 
 
 def row_of(record: dict[str, Any]) -> LabelRow:

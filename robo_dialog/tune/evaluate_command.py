@@ -39,6 +39,8 @@ class Evaluate:
     """A second model or bundle to compare with."""
     calibration: Path | None = None
     """A calibration.json to judge with, in place of the bundle's own or none."""
+    reviews: Path | None = None
+    """Verdict file of people, as `review` writes it; what they say goes before the labels of the recordings."""
     paraphrases: Path | None = None
     """YAML file with groups of wordings that mean the same: how often do verdicts flip?"""
     cameras: tuple[str, ...] = ()
@@ -83,10 +85,10 @@ class Evaluate:
         from robo_dialog.tune.labels import read_labels
         from robo_dialog.tune.passes import looked
 
-        read_labels(pool)  # refuse before hours of asking
+        read_labels(pool, self.reviews)  # refuse before hours of asking
         folder = self.margins or (self.out and self.out / "margins")
         with looked(judge, pool, views, calibration, folder, name) as margins:
-            episodes = judged_episodes(pool, views, calibration, margins)
+            episodes = judged_episodes(pool, views, calibration, margins, self.reviews)
         evaluation = evaluate(episodes, draws=self.draws)
         return Evaluated(name, judge.identity, calibration.method, digest(pool), episodes, evaluation)
 

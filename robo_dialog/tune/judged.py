@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.verdict import Outcome, Verdict
@@ -17,7 +18,9 @@ from robo_dialog.tune.verdicts import verdict_on
 from robo_episodes.pool import FramePool
 
 
-def judged_episodes(pool: FramePool, views: Views, calibration: Calibration, margins: Margins) -> list[Judged]:
+def judged_episodes(
+    pool: FramePool, views: Views, calibration: Calibration, margins: Margins, reviews: Path | None = None
+) -> list[Judged]:
     """Every labelled episode in view, in the order of the pool.
 
     Args:
@@ -25,11 +28,12 @@ def judged_episodes(pool: FramePool, views: Views, calibration: Calibration, mar
         views: what was asked about.
         calibration: how margins become verdicts.
         margins: know all that `views` asks.
+        reviews: see `read_labels`.
 
     Raises:
         PoolError: there are no labels that can be believed, or none of both classes in view.
     """
-    labels, words = read_labels(pool), lexicon(outcome.instruction for outcome in views.outcomes)
+    labels, words = read_labels(pool, reviews), lexicon(outcome.instruction for outcome in views.outcomes)
     episodes = [
         _judged(outcome, labels[outcome.episode_id], words, views, calibration, margins)
         for outcome in views.outcomes

@@ -5,12 +5,15 @@ Nothing that works without labels imports this module; a test follows the import
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from robo_dialog.errors import PoolError
+from robo_dialog.review.decisions import successes
 from robo_episodes.episode import Json, Trust
 from robo_episodes.pool import FramePool, PoolEpisode
 from robo_episodes.pool_metadata import read_metadata
+from robo_episodes.verdicts import read_verdicts
 
 NEAR_MISSES = frozenset({"near_miss", "near miss", "near-miss", "close_succ"})
 """Values of an episode's metadata, under any key, that tell a failure which almost looks done."""
@@ -27,14 +30,21 @@ class Label:
     """Whether it was meant to be, or is, a near miss; None where no episode of the pool tells."""
 
 
-def read_labels(pool: FramePool) -> dict[str, Label]:
+def read_labels(pool: FramePool, reviews: Path | None = None) -> dict[str, Label]:
     """Labels by episode id, of the episodes whose label can be believed.
+
+    Args:
+        pool: where recordings' own labels are.
+        reviews: verdict file of people, as `robo-dialog review` writes it; what they say goes before other labels.
 
     Raises:
         PoolError: no episode has a label of trust `label`, or all labels are the same: nothing can be measured by them.
+        UnreadableError: the reviews cannot be read.
     """
     episodes = pool.episodes()
-    labelled = [one for one in episodes if one.trust is Trust.LABEL and one.success is not None]
+    decided = {} if reviews is None else successes(read_verdicts(reviews))
+    success = {one.id: one.success if one.trust is Trust.LABEL else None for one in episodes} | decided
+    labelled = [replace(one, success=success[one.id]) for one in episodes if success[one.id] is not None]
     if not labelled:
         raise PoolError(f"{pool.path}: {_why_none(episodes)}")
     outcomes = {one.success for one in labelled}

@@ -16,7 +16,7 @@ from robo_episodes.lerobot_progress import NAME as PROGRESS
 from robo_episodes.recording import Recording
 from robo_episodes.selection import Selection
 from robo_episodes.stages.stage import Shard, address
-from robo_episodes.taken import TakenEpisode
+from robo_episodes.taken import Known, TakenEpisode
 from robo_episodes.workers.crew import Crew
 from robo_episodes.workers.forms import from_recording, to_recording
 from robo_episodes.workers.isolated import size
@@ -58,31 +58,37 @@ class Source:
         """Return workers that read."""
         return Crew(map(from_fields, json.loads(self.layouts)), workers=workers, limits=self.limits)
 
-    def episodes(self, content: str, crew: Crew, *, frames: bool = True) -> Iterator[TakenEpisode | EpisodeWarning]:
+    def episodes(
+        self, content: str, crew: Crew, *, frames: bool = True, only: Mapping[Path, Mapping[str, Known]] | None = None
+    ) -> Iterator[TakenEpisode | EpisodeWarning]:
         """Yield a shard's episodes, and a warning in place of each that cannot be read.
 
         Args:
             content: of the shard.
             crew: does the reading; from `crew`.
             frames: whether frames are wanted, encoded; otherwise episodes have no cameras.
+            only: recordings that are read, by their first file, with the frames that need not be; None: all.
         """
         told: dict[str, Any] = json.loads(content)
         first, of = told["part"]
         shares = crew.workers if of > 1 else 1
+        recordings = (to_recording(form, crew.layouts) for form in told["recordings"])
         groups = (
             [
                 Reading(
-                    recording=to_recording(form, crew.layouts),
-                    selection=self.selection,
+                    recording,
+                    self.selection,
                     encode=True,
                     instruction=self.instruction,
+                    known={} if only is None else only[recording.path],
                     part=first + of * share,
                     parts=of * shares,
                     frames=frames,
                 )
                 for share in range(shares)
             ]
-            for form in told["recordings"]
+            for recording in recordings
+            if only is None or recording.path in only
         )
         for answers in crew.run(groups):
             yield from answers

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from robo_dialog.pages import filled
 from robo_server.demo.asking import Answer
 from robo_server.demo.figures import DomainFigures, as_json
-
-_PLACE = "__DATA__"
 
 
 def render(model: dict[str, str], seed: int, domains: Sequence[DomainFigures], answers: Sequence[Answer]) -> str:
@@ -29,10 +27,7 @@ def render(model: dict[str, str], seed: int, domains: Sequence[DomainFigures], a
         "domains": [as_json(figures) for figures in domains],
         "episodes": [_card(answer) for answer in answers],
     }
-    # "</script>" or "<!--" inside an instruction would end the data block; as \u003c it is plain text in JSON.
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    before, after = files("robo_server.demo").joinpath("page.html").read_text(encoding="utf-8").split(_PLACE)
-    return before + text + after
+    return filled(files("robo_server.demo").joinpath("page.html").read_text(encoding="utf-8"), data)
 
 
 def verdict_json(answer: Answer) -> dict[str, Any]:
