@@ -208,7 +208,7 @@ def test_a_log_that_nobody_reads_holds_up_nobody_and_counts_what_it_drops(monkey
     for number in range(20):
         handler.handle(record(f"event-{number}"))
     handler.close()
-    assert EVENTS["lines_dropped"] - dropped >= 14
+    assert EVENTS["lines_dropped"] - dropped >= 10  # five in the stuck thread, five that wait
     stream.reading.set()
 
 

@@ -220,6 +220,7 @@ def _stop_on_signals() -> asyncio.Event:
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
             event("killed", signal=number.name)
+            logging.shutdown()
             os._exit(128 + number)
         stop.set()
 

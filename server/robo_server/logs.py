@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 import sys
 import threading
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,6 +22,8 @@ EVENTS: Counter[str] = Counter()
 """How often each event has happened in this process; calls are counted elsewhere."""
 QUEUE = 10_000
 """Lines that wait to be written; more are dropped and counted as `lines_dropped`."""
+PAUSE_S = 0.05
+"""A line waits no longer than this until it is written."""
 FAREWELL_S = 1.0
 """How long the end of the process waits for lines to be written."""
 
@@ -41,46 +42,46 @@ class JsonLines(logging.Formatter):
 
 
 class BackgroundLines(logging.Handler):
-    """Writes lines to a stream in a thread of its own; never waits for it."""
+    """Writes lines to a stream in a thread of its own; never waits for it.
+
+    The thread looks for lines by the clock: to wake it for each of them would cost the event loop more than the line.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE)
+        self._waiting: deque[logging.LogRecord] = deque()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record; it is dropped when too many wait."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._waiting) < QUEUE:
+            self._waiting.append(record)
+        else:
             EVENTS["lines_dropped"] += 1
 
     def close(self) -> None:
         """Write what waits, for a moment."""
-        try:
-            self._queue.put(None, timeout=FAREWELL_S)
-        except queue.Full:
-            return
+        self._closing.set()
         self._thread.join(FAREWELL_S)
         super().close()
 
     def _write(self) -> None:
-        while (record := self._queue.get()) is not None:
-            try:
-                self._stream.write(self.format(record) + "\n")
-                if self._queue.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more
-                EVENTS["lines_dropped"] += 1
-        self._flush()
+        while not self._closing.wait(PAUSE_S):
+            self._write_waiting()
+        self._write_waiting()
 
-    def _flush(self) -> None:
+    def _write_waiting(self) -> None:
+        records = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not records:
+            return
         try:
+            self._stream.write("".join(f"{self.format(record)}\n" for record in records))
             self._stream.flush()
-        except (OSError, ValueError):
-            EVENTS["lines_dropped"] += 1
+        except (OSError, ValueError):  # nobody reads any more
+            EVENTS["lines_dropped"] += len(records)
 
 
 def event(name: str, *, level: int = logging.INFO, error: BaseException | None = None, **fields: object) -> None:
