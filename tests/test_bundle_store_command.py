@@ -8,8 +8,11 @@ import pytest
 
 import bundles
 from robo_dialog.cli import main
+from robo_dialog.detect.bundle import write_bundle
 from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.manifest import Lineage
 from robo_dialog.detect.store import ModelStore, Pointers
+from robo_dialog.detect.store_facts import descended_from
 
 
 def models(capsys, *arguments: object) -> dict[str, object]:
@@ -53,6 +56,9 @@ def test_a_table_names_the_champion(tmp_path, capsys):
         (("publish", "store", "nowhere"), 6, "nowhere: is not a bundle folder"),
         (("promote", ".", "0" * 16), 6, "has no version"),
         (("rollback", "."), 6, "no previous version"),
+        (("show", "."), 6, "has no champion yet"),
+        (("diff", "."), 2, "diff: needs a version after the store"),
+        (("show", ".", "0" * 16, "more"), 2, "takes one version at most, got more too"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_sentence(tmp_path, monkeypatch, capsys, arguments, code, text):
@@ -61,3 +67,60 @@ def test_what_cannot_be_done_is_told_in_one_sentence(tmp_path, monkeypatch, caps
         main(["models", *arguments])
     assert ended.value.code == code
     assert text in capsys.readouterr().err
+
+
+@pytest.fixture
+def dynasty(tmp_path):
+    """A store in which each version descends from the one before; the last is the champion."""
+    store, versions = ModelStore.create(tmp_path / "store"), []
+    for number in range(3):
+        base = descended_from("night", versions[-1]) if versions else "tiny"
+        lineage = Lineage(base_model=base, metrics={"balanced_accuracy": 0.7 + number / 100})
+        bundle = tmp_path / f"bundle-{number}"
+        write_bundle(bundle, "night", lineage, bundles.contents(Calibration(threshold=0.5 + number / 10)))
+        versions.append(store.publish(bundle))
+        store.promote(versions[-1])
+    return store, versions
+
+
+def test_a_version_is_shown_with_lineage_metrics_and_calibration(dynasty, capsys):
+    store, versions = dynasty
+    shown = models(capsys, "show", store.root)
+    assert shown["version"] == versions[-1]
+    assert shown["lineage.base_model"] == f"night@{versions[1]}"
+    assert (shown["metrics.balanced_accuracy"], shown["calibration.threshold"]) == (0.72, 0.7)
+    assert models(capsys, "show", store.root, versions[0])["lineage.base_model"] == "tiny"
+
+
+def test_a_difference_names_what_differs_and_nothing_else(dynasty, capsys):
+    store, versions = dynasty
+    found = models(capsys, "diff", store.root, versions[0])
+    assert found["calibration.threshold"] == [0.5, 0.7]
+    assert found["metrics.balanced_accuracy"] == [0.7, 0.72]
+    assert "files.scorer.onnx" not in found
+    assert "files.calibration.json" in found
+    assert models(capsys, "diff", store.root, versions[0], versions[0]) == {}
+
+
+def test_a_lineage_is_followed_to_where_the_store_began(dynasty, capsys):
+    store, versions = dynasty
+    assert [one["version"] for one in models(capsys, "lineage", store.root)["models"]] == versions[::-1]
+    assert [one["version"] for one in models(capsys, "lineage", store.root, versions[0])["models"]] == versions[:1]
+
+
+def test_a_damaged_version_is_not_shown(dynasty, capsys):
+    store, versions = dynasty
+    (store.path(versions[0]) / "tokenizer.json").write_bytes(b"{}")
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "show", str(store.root), versions[0]])
+    assert ended.value.code == 6
+    assert "tokenizer.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["show", "diff", "lineage"])
+def test_comparing_prints_tables(dynasty, capsys, action):
+    store, versions = dynasty
+    with pytest.raises(SystemExit) as ended:
+        main(["models", action, str(store.root), versions[0]])
+    assert ended.value.code == 0
+    assert versions[0][:8] in capsys.readouterr().out

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,6 +162,20 @@ class ModelStore:
                 raise UnknownVersionError(f"{self.root}: has no previous version to go back to")
             self.path(now.previous)
             return self._point(Pointers(champion=now.previous, previous=now.champion))
+
+    def remove(self, versions: Iterable[str]) -> None:
+        """Delete versions; champion and previous stay.
+
+        Raises:
+            UnknownVersionError: the store has no such version.
+            StoreError: the disk is not writable.
+        """
+        with _writing(self.root):
+            now = self.pointers()
+            for version in set(versions) - {now.champion, now.previous}:
+                gone = self.path(version).with_name(f".{version}.tmp")
+                self.path(version).rename(gone)  # so that nobody finds half of it
+                shutil.rmtree(gone)
 
     def _point(self, pointers: Pointers) -> Pointers:
         document = {"champion": pointers.champion, "previous": pointers.previous}

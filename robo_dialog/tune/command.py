@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robo_dialog.errors import ConfigError
 from robo_dialog.tune.subjects import read_calibration
 
 if TYPE_CHECKING:
+    from robo_dialog.detect.manifest import Lineage
     from robo_dialog.tune.export import Export as Published
 
 
@@ -23,6 +26,14 @@ class Export:
     """Folder of the bundle to write; must not exist."""
     calibration: Path | None = None
     """A calibration.json to use; by default the model's probabilities are taken as they are."""
+    name: str | None = None
+    """Name of the model; default: the checkpoint folder's."""
+    base: str | None = None
+    """What was tuned, for the lineage; default: the model's own name."""
+    pool: Path | None = None
+    """Frame pool that it learned from, for the lineage."""
+    games: Path | None = None
+    """Run of `robo-dialog play` that it learned from, for the lineage."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -34,12 +45,33 @@ class Export:
         from robo_dialog.tune.export import export_bundle
 
         with Console(stderr=True).status(f"exporting {self.model}"):
-            published = export_bundle(self.model, self.out, calibration=calibration)
+            published = export_bundle(
+                self.model, self.out, calibration=calibration, lineage=self._lineage(), name=self.name
+            )
         if self.json:
             print(json.dumps(_as_json(published)))
         else:
             _print(published)
         return 0
+
+    def _lineage(self) -> Lineage:
+        from robo_dialog.detect.manifest import Lineage
+        from robo_dialog.play.moments import digest
+        from robo_dialog.play.run_folder import DIALOGS
+        from robo_episodes.pool import FramePool
+
+        return Lineage(
+            base_model=self.base or self.name or self.model.resolve().name,
+            pool_digest="" if self.pool is None else digest(FramePool.open(self.pool)),
+            dialogs_digest="" if self.games is None else _sha256(self.games / DIALOGS),
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a run of `robo-dialog play`") from error
 
 
 def _as_json(published: Published) -> dict[str, object]:
