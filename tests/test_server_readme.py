@@ -57,7 +57,7 @@ def test_the_python_examples_run(readme, tmp_path, index, words):
 def test_the_serve_commands_parse(readme):
     lines = [line for block in blocks(readme, "bash") for line in block.splitlines() if line.startswith("robo-dialog")]
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
-    assert [name for name, *_ in commands] == ["serve"] * 4 + ["models"] * 4
+    assert [name for name, *_ in commands] == ["serve"] * 4 + ["models"] * 5
     for name, *arguments in commands:
         tyro.cli({"serve": Serve, "models": Models}[name], args=arguments)
 
@@ -116,7 +116,7 @@ def test_commands_for_tokens_and_signatures_run_as_they_stand(readme, tmp_path):
 
 
 def test_the_systemd_unit_starts_a_server_that_may_be_reached(repository):
-    unit = (repository / "deploy" / "robo-dialog-serve.service").read_text(encoding="utf-8")
+    unit = (repository / "deploy" / "systemd" / "robo-dialog-serve.service").read_text(encoding="utf-8")
     (start,) = re.findall(r"^ExecStart=\S+ serve (.*)$", unit, re.MULTILINE)
     serve = tyro.cli(Serve, args=shlex.split(start))
     Security(serve.tls_cert, serve.tls_key, serve.tls_client_ca, serve.tokens).require_for(serve.host)
