@@ -30,8 +30,10 @@ SUMMARIES: dict[str, str] = {
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",
-    "models": "list, publish, promote and roll back the detectors of a model store",
+    "models": "list, compare, publish, promote and roll back the detectors of a model store",
+    "nightly": "from new recordings to a new champion, once a night",
     "serve": "serve verdicts over gRPC",
+    "ready": "whether a server gives verdicts now",
     "demo": "episodes, ingest, server and verdicts in one go, with an HTML page",
 }
 

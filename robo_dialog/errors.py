@@ -7,6 +7,9 @@ RoboDialogError
 ├── StoreError                  a store of bundles cannot be read or written
 │   └── UnknownVersionError     it has no such version
 ├── RequestError                a request to the detector is invalid (image, instruction, counts)
+├── NightlyError                a nightly run cannot go on
+│   ├── BusyError               another one is at work
+│   └── OverBudgetError         its time is over
 └── DetectorError               a served detector gave no verdict; see robo_dialog.detect.client
 """
 
@@ -44,6 +47,18 @@ class DetectorError(RoboDialogError):
     """A served detector gave no verdict; the client's errors derive from this one."""
 
 
+class NightlyError(RoboDialogError):
+    """A nightly run cannot go on; the same command takes it up where it stopped."""
+
+
+class BusyError(NightlyError):
+    """Another nightly run is at work in the same folder."""
+
+
+class OverBudgetError(NightlyError):
+    """The time of a night is over."""
+
+
 EXIT_CODES: dict[type[RoboDialogError], int] = {
     ConfigError: 2,
     RecordingError: 3,
@@ -56,15 +71,21 @@ EXIT_CODES: dict[type[RoboDialogError], int] = {
     UnknownVersionError: 6,
     RequestError: 7,
     DetectorError: 8,
+    NightlyError: 9,
+    BusyError: 9,
+    OverBudgetError: 9,
 }
 
 __all__ = [
     "EXIT_CODES",
     "BundleError",
+    "BusyError",
     "ConfigError",
     "DetectorError",
     "LayoutError",
     "ModelError",
+    "NightlyError",
+    "OverBudgetError",
     "PoolError",
     "RecordingError",
     "RequestError",

@@ -1,0 +1,1 @@
+"""Every night anew: recordings become games, games a candidate, and the candidate champion, if it is good."""

@@ -1,0 +1,105 @@
+"""A night's commands without models: each leaves what the real one leaves, in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import bundles
+from labelled_pools import Attempt, drawn, write_pool
+from robo_dialog.detect.bundle import read_bundle, write_bundle
+from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.manifest import Lineage
+from robo_dialog.detect.store import VERSION_DIGITS, ModelStore
+from robo_dialog.errors import OverBudgetError
+from robo_dialog.nightly.running import Ran
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class Commands:
+    """Stands for `robo-dialog` in child processes."""
+
+    days: dict[str, list[Attempt]] = field(default_factory=dict)
+    """What lies in the recordings, by day."""
+    good: bool = True
+    """Whether candidates are good enough."""
+    kept: int = 5
+    figures: dict[str, float] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    kill_at: int = -1
+    """Number of the point at which the process dies: before a command, or after it and before it is noted."""
+    slow: str = ""
+    """Command for which the time does not suffice."""
+    points: int = 0
+
+    def record(self, day: str, count: int = 40, seed: int | None = None, **changed: float) -> None:
+        self.days[day] = drawn(count, seed=len(self.days) if seed is None else seed, **changed)
+
+    def __call__(self, words: Sequence[str], log: Path) -> Ran:
+        name, options = words[0], dict(pairwise(words))
+        self._point()
+        self.calls.append(name)
+        if name == self.slow:
+            raise OverBudgetError(f"{name}: was not done when the night's time was over")
+        ran = getattr(self, f"_{name}")(words, options)
+        self._point()
+        return ran
+
+    def _point(self) -> None:
+        self.points += 1
+        if self.points == self.kill_at:
+            raise Killed
+
+    def _ingest(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        attempts = [one for day in self.days.values() for one in day]
+        if not attempts:
+            return Ran(3, {})
+        write_pool(Path(options["--out"]), attempts)
+        return Ran(0, {"warnings": []})
+
+    def _play(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        out = Path(options["--out"])
+        out.mkdir(exist_ok=True)
+        (out / "dialogs.jsonl").write_text("{}\n")
+        return Ran(0, {"games": int(options["--games"])})
+
+    def _filter(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        usual = {"games": 10, "won": 6, "kept": self.kept, "distinct_2": 0.2, "lucky_share": 0.25}
+        return Ran(0, {**usual, "expected_lucky_share": 0.25, **self.figures})
+
+    def _tune(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        out = Path(options["--out"])
+        out.mkdir()
+        (out / "model.safetensors").write_text(options["--model"])
+        return Ran(0, {})
+
+    def _export(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        lineage = Lineage(base_model=options["--base"])
+        write_bundle(Path(options["--out"]), options["--name"], lineage, bundles.contents(Calibration(threshold=0.4)))
+        return Ran(0, {})
+
+    def _calibrate(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        exported = read_bundle(Path(options["--bundle"]))
+        contents = exported.contents | {"calibration.json": Calibration(threshold=0.5).encode()}
+        manifest = exported.manifest
+        write_bundle(Path(options["--out"]) / "bundle", manifest.name, manifest.lineage, contents)
+        return Ran(0, {})
+
+    def _promote(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        bundle, store = Path(words[1]), ModelStore.create(Path(options["--store"]))
+        version = read_bundle(bundle).manifest.digest[:VERSION_DIGITS]
+        reason = "every check passed" if self.good else "worse than the champion"
+        found = {"promoted": self.good, "reason": reason, "candidate": version, "checks": []}
+        Path(options["--out"]).write_text(json.dumps(found))
+        if self.good:
+            store.publish(bundle)
+            self._point()
+            store.promote(version)
+        return Ran(0 if self.good else 10, found)

@@ -1,0 +1,326 @@
+"""Nights from recordings to champions: what is new, what is refused, what an interruption leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bundles
+from nightly_fake import Commands, Killed
+from robo_dialog.cli import main
+from robo_dialog.detect.detector import Detector
+from robo_dialog.detect.store import ModelStore, Pointers
+from robo_dialog.errors import BusyError, ConfigError, NightlyError, OverBudgetError
+from robo_dialog.nightly.command import Nightly
+from robo_dialog.nightly.intake import is_judge
+from robo_dialog.nightly.night import nights
+from robo_dialog.nightly.running import checked, in_child
+from robo_dialog.nightly.settings import Bounds, Budget, Memory
+from robo_dialog.nightly.telling import Tell
+from robo_episodes.pool import FramePool
+
+CALM = Bounds(fewest=10, garbage=1.0, yes_share=2.0, drift=2.0, disagreement=2.0)
+"""Bounds that grey test images do not reach by themselves."""
+
+
+@pytest.fixture
+def commands(monkeypatch) -> Commands:
+    made = Commands()
+    monkeypatch.setattr("robo_dialog.nightly.running.in_child", lambda ends: made)
+    return made
+
+
+@pytest.fixture
+def nightly(tmp_path) -> Nightly:
+    """A run with a first champion."""
+    store = ModelStore.create(tmp_path / "store")
+    store.promote(store.publish(bundles.write(tmp_path / "first")))
+    budget = Budget(free_gigabytes=0, games=10, gate_games=5)
+    return Nightly(tmp_path / "store", tmp_path / "work", (tmp_path / "recordings",), budget=budget, bounds=CALM)
+
+
+def report(nightly: Nightly) -> dict:
+    return nights(nightly.work)[-1].report
+
+
+def pointers(nightly: Nightly) -> Pointers:
+    return ModelStore(nightly.store).pointers()
+
+
+def episodes(pool: Path) -> set[str]:
+    return {one.id for one in FramePool.open(pool).episodes()}
+
+
+def test_a_good_night_ends_with_another_champion_and_a_page(nightly, commands):
+    first = pointers(nightly).champion
+    commands.record("monday")
+    assert nightly.run() == 0
+    now = pointers(nightly)
+    assert (now.previous, report(nightly)["champion"]) == (first, now.champion)
+    assert now.champion != first
+    shown = ModelStore(nightly.store).versions()[-1].manifest
+    assert (shown.name, shown.lineage.base_model) == ("night-0001", f"by-hand@{first}")
+    assert "__DATA__" not in (nightly.work / "history.html").read_text()
+    assert json.loads((nightly.work / "history.json").read_text())[0]["outcome"] == "promoted"
+    assert (nightly.work / "nights" / "0001" / "report.html").exists()
+
+
+def test_the_same_command_again_finds_nothing_new_and_leaves_no_trace(nightly, commands):
+    commands.record("monday")
+    assert nightly.run() == 0
+    assert nightly.run() == 20
+    assert [night.number for night in nights(nightly.work)] == [1]
+    assert commands.calls.count("tune") == 1
+
+
+def test_few_episodes_wait_until_there_are_more(nightly, commands):
+    commands.record("monday", count=6)
+    assert nightly.run() == 20
+    commands.record("tuesday", count=6)
+    assert nightly.run() == 0
+    assert report(nightly)["figures"]["new"] == 12
+
+
+def test_a_candidate_that_is_not_good_enough_changes_nothing(nightly, commands):
+    before = pointers(nightly)
+    commands.good = False
+    commands.record("monday")
+    assert nightly.run() == 10
+    assert pointers(nightly) == before
+    assert report(nightly)["reason"] == "worse than the champion"
+
+
+def test_the_next_night_tunes_the_champion_of_the_one_before(nightly, commands):
+    for day in ("monday", "tuesday"):
+        commands.record(day)
+        assert nightly.run() == 0
+    second = nights(nightly.work)[1]
+    assert second.model == str(nightly.work / "checkpoints" / second.champion)
+    assert (Path(second.model) / "model.safetensors").read_text() == "tiny"
+
+
+def test_a_champion_that_no_night_made_is_replaced_from_the_first_model(nightly, commands, tmp_path):
+    commands.record("monday")
+    assert nightly.run() == 0
+    ModelStore(nightly.store).rollback()
+    commands.record("tuesday")
+    assert nightly.run() == 0
+    assert nights(nightly.work)[1].model == "tiny"
+
+
+def test_nights_learn_from_the_nights_before_but_never_from_what_judges(nightly, commands):
+    for day in ("monday", "tuesday"):
+        commands.record(day)
+        nightly.run()
+    folder = nights(nightly.work)[1].path
+    learned, judges = episodes(folder / "pool"), episodes(folder / "held_out")
+    everything = {one.id for day in commands.days.values() for one in day}
+    assert learned | judges == everything
+    assert not learned & judges
+    assert all(map(is_judge, judges))
+
+
+def test_a_refused_candidates_episodes_are_not_learned_from_again(nightly, commands):
+    commands.record("poisoned")
+    commands.good = False
+    nightly.run()
+    commands.record("clean")
+    commands.good = True
+    assert nightly.run() == 0
+    folder = nights(nightly.work)[1].path
+    assert episodes(folder / "pool") | episodes(folder / "held_out") == {one.id for one in commands.days["clean"]}
+
+
+def test_a_night_of_garbage_is_refused_before_a_game_is_played(nightly, commands):
+    before = pointers(nightly)
+    strict = replace(nightly, bounds=replace(CALM, garbage=0.1))
+    commands.record("lens cap")  # uniform images
+    assert strict.run() == 10
+    assert report(strict)["outcome"] == "refused"
+    assert [alarm["code"] for alarm in report(strict)["alarms"]] == ["garbage"]
+    assert "play" not in commands.calls
+    assert pointers(nightly) == before
+
+
+def test_games_that_teach_nothing_keep_the_champion(nightly, commands):
+    commands.record("monday")
+    commands.kept = 0
+    assert nightly.run() == 10
+    assert "tune" not in commands.calls
+
+
+def test_a_night_whose_time_is_over_keeps_the_champion_and_says_so(nightly, commands):
+    commands.record("monday")
+    commands.slow = "tune"
+    assert nightly.run() == 10
+    assert [alarm["code"] for alarm in report(nightly)["alarms"]] == ["over_budget"]
+    commands.slow = ""
+    commands.record("tuesday")
+    assert nightly.run() == 0
+
+
+def test_three_refusals_in_a_row_are_an_alarm(nightly, commands):
+    commands.good = False
+    for day in ("monday", "tuesday", "wednesday"):
+        commands.record(day)
+        nightly.run()
+    codes = [[alarm["code"] for alarm in night.report["alarms"]] for night in nights(nightly.work)]
+    assert codes == [[], [], ["refusals"]]
+
+
+def test_killed_at_any_point_a_night_goes_on_to_the_same_end(nightly, commands, tmp_path):
+    commands.record("monday")
+    assert nightly.run() == 0
+    points, wanted = commands.points, pointers(nightly).champion
+    assert points > 15
+    for point in range(1, points + 1):
+        place = tmp_path / f"killed-{point}"
+        store = ModelStore.create(place / "store")
+        first = store.publish(tmp_path / "first")
+        store.promote(first)
+        again = replace(nightly, store=place / "store", work=place / "work")
+        commands.kill_at, commands.points, commands.calls = point, 0, []
+        with pytest.raises(Killed):
+            again.run()
+        for version in store.versions():
+            Detector.load(store.path(version.version))  # whole, whatever happened
+        assert store.pointers().champion in (first, wanted)
+        commands.kill_at = -1
+        assert again.run() == 0, point
+        assert store.pointers() == Pointers(wanted, first)
+        assert len(nights(again.work)) == 1
+        assert commands.calls.count("promote") <= 2
+
+
+def test_two_nights_at_once_one_runs_and_the_other_says_so(nightly, commands):
+    commands.record("monday")
+    nightly.work.mkdir()
+    with (nightly.work / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(BusyError, match="another nightly run is at work"):
+            nightly.run()
+    assert commands.calls == []
+
+
+def test_a_dry_run_writes_nothing(nightly, commands, capsys):
+    commands.record("monday")
+    assert replace(nightly, dry_run=True, json=True).run() == 0
+    assert json.loads(capsys.readouterr().out)["goes_on_with"] is None
+    assert not nightly.work.exists()
+    assert commands.calls == []
+
+
+def test_old_nights_keep_their_report_and_old_versions_go(nightly, commands):
+    short = replace(nightly, memory=Memory(window=1, nights=2, bundles=2))
+    for day in range(4):
+        commands.record(str(day))
+        assert short.run() == 0
+    first = nights(short.work)[0].path
+    assert {path.name for path in first.iterdir()} == {
+        "night.json",
+        "report.json",
+        "report.html",
+        "episodes.txt",
+        "decision.json",
+    }
+    assert len(ModelStore(short.store).versions()) == 2
+    assert len(list((short.work / "checkpoints").iterdir())) == 2
+    assert short.run() == 20, "what was forgotten is not new again"
+
+
+def test_an_alarm_reaches_a_program_and_a_calm_night_does_not(nightly, commands, tmp_path):
+    heard = tmp_path / "heard.json"
+    told = replace(nightly, tell=Tell(command=("cp", "/dev/stdin", str(heard))), bounds=replace(CALM, refusals=2))
+    commands.good = False
+    commands.record("monday")
+    told.run()
+    assert not heard.exists()
+    commands.record("tuesday")
+    told.run()
+    assert json.loads(heard.read_text())["alarms"][0]["code"] == "refusals"
+
+
+def test_a_full_disk_is_told_before_anything_is_begun(nightly, commands):
+    with pytest.raises(NightlyError, match="GB are free"):
+        replace(nightly, budget=Budget(free_gigabytes=1e9)).run()
+    assert commands.calls == []
+
+
+def test_a_night_needs_something_that_can_be_new(nightly):
+    with pytest.raises(ConfigError, match="nothing can ever be new"):
+        replace(nightly, recordings=()).run()
+
+
+def test_frames_that_the_server_kept_are_new_once(nightly, commands, tmp_path):
+    from labelled_pools import drawn, write_pool
+
+    write_pool(tmp_path / "recorded" / "pool-00001", drawn(30, seed=9))
+    served = replace(nightly, recordings=(), recorded=tmp_path / "recorded")
+    assert served.run() == 0
+    assert "ingest" not in commands.calls
+    assert served.run() == 20
+
+
+def test_a_rollback_is_one_command_and_quick(nightly, commands, capsys):
+    commands.record("monday")
+    nightly.run()
+    now = pointers(nightly)
+    with pytest.raises(SystemExit):
+        main(["models", "rollback", str(nightly.store)])
+    assert pointers(nightly) == Pointers(now.previous, now.champion)
+
+
+def test_a_command_in_a_child_prints_its_facts_and_its_failure_is_quoted(tmp_path):
+    run, log = in_child(time.monotonic() + 600), tmp_path / "log"
+    store = ModelStore.create(tmp_path / "store")
+    assert run(["models", "list", str(store.root), "--json"], log).facts["models"] == []
+    words = ["models", "show", str(store.root)]
+    with pytest.raises(NightlyError, match="has no champion yet"):
+        checked(run(words, log), words, log)
+    with pytest.raises(OverBudgetError):
+        in_child(time.monotonic())(words, log)
+
+
+ORPHAN = """
+import sys, time
+from pathlib import Path
+from robo_dialog.nightly import running
+SLEEPER = "import os, time; print(os.getpid(), file=open('pid', 'w'), flush=True); time.sleep(600)"
+running._PROGRAM = (sys.executable, "-c", SLEEPER)
+running.in_child(time.monotonic() + 600)(["sleep"], Path("log"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_command_does_not_outlive_a_night_that_was_killed(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], cwd=tmp_path)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert parent.poll() is None
+    child = Path("/proc") / (tmp_path / "pid").read_text().strip()
+    parent.kill()
+    parent.wait()
+    while child.exists() and (child / "stat").read_text().split()[2] != "Z":
+        pass
+
+
+def test_statistics_are_numbers_that_tell_cameras_apart():
+    from robo_dialog.nightly import drift
+
+    random = np.random.default_rng(0)
+    scenes = random.integers(0, 256, (40, 6, 8, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
+    seen = np.stack([drift.features(image) for image in scenes])
+    darker = np.stack([drift.features(image // 2) for image in scenes])
+    again = np.stack([drift.features(np.roll(image, 16, axis=0)) for image in scenes])
+    assert not drift.garbage(seen).any()
+    assert drift.distance(seen, darker) > max(0.45, drift.chance(40, 40)) > drift.distance(seen, again)
+    noise = random.integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    blank = np.full((5, 64, 64, 3), 7, np.uint8)
+    assert drift.garbage(np.stack([drift.features(image) for image in (*noise, *blank)])).all()
