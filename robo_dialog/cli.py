@@ -27,6 +27,7 @@ SUMMARIES: dict[str, str] = {
     "tune": "fine-tune a model (LoRA) on kept dialogs",
     "evaluate": "how good a model or bundle is on labelled episodes",
     "review": "look at doubtful verdicts in a local web page, decide by keyboard",
+    "calibrate": "fit how margins become verdicts to a lab, with or without labels",
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",

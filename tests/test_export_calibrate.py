@@ -88,7 +88,7 @@ def test_weights_of_cameras_are_part_of_the_fusion_that_is_fitted():
     ]
     losses = []
     for weights in ({}, {"good": 100.0}):
-        calibration = fit_calibration(episodes, camera_weights=weights)
+        calibration = fit_calibration(episodes, Calibration(camera_weights=weights))
         losses.append(log_loss(truth, episode_probabilities(episodes, calibration)))
     assert losses[1] < losses[0] - 0.1
 

@@ -96,6 +96,7 @@ class Pretrain:
     def _calibrate(self) -> tuple[Calibration, dict[str, float]]:
         import numpy as np
 
+        from robo_dialog.detect.calibration import Calibration
         from robo_dialog.pretrain.held_out import judged, outcomes, wrist_weight
         from robo_dialog.tune.calibrate import episode_probabilities, fit_calibration
         from robo_dialog.tune.metrics import auroc
@@ -106,7 +107,9 @@ class Pretrain:
             TransformersVLM(self.out / "tiny", device="cpu"),
             outcomes("source", "train", seed, self.calibration_episodes),
         )
-        calibration = fit_calibration(episodes, task_minimum=10**9, camera_weights={"wrist": wrist_weight(episodes)})
+        calibration = fit_calibration(
+            episodes, Calibration(camera_weights={"wrist": wrist_weight(episodes)}), task_minimum=10**9
+        )
         labels = np.array([episode.success for episode in episodes])
         return calibration, {"calibration_auroc": round(auroc(labels, episode_probabilities(episodes, calibration)), 4)}
 

@@ -7,7 +7,7 @@ Shapes: `E` episodes, each with the margins of its own 1 to 16 frames.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_dialog.detect.calibration import MAX_FRAMES, Calibration
+from robo_dialog.play.words import lexicon
 from robo_dialog.tune.metrics import expected_calibration_error
 from robo_dialog.vlm.prompts import normalized
 
@@ -44,51 +45,79 @@ class LabelledEpisode:
 
 def fit_calibration(
     episodes: Sequence[LabelledEpisode],
+    base: Calibration | None = None,
     *,
     target_error: float = 0.05,
     task_minimum: int = 30,
-    camera_weights: Mapping[str, float] | None = None,
 ) -> Calibration:
-    """Fit everything, in the order in which it is applied.
+    """Fit everything on the same episodes, in the order in which it is applied.
 
     Args:
         episodes: of both classes, none of them used for training.
+        base: gives weights of cameras and offsets; its temperatures, thresholds and band are fitted anew.
         target_error: share of wrong verdicts, among those that are not UNCERTAIN, that the band must reach.
-        task_minimum: an instruction gets its own threshold if it has this many episodes of each class.
-        camera_weights: weight of each camera in the fusion; taken as given, not fitted.
+        task_minimum: an instruction or family gets its own threshold if it has this many episodes of each class.
 
     Raises:
         ValueError: no episodes, one class only, or an episode with no or more than 16 frames.
     """
-    labels = np.array([episode.success for episode in episodes], dtype=np.bool_)
-    if labels.all() or not labels.any():
-        raise ValueError("calibration needs successes and failures, the episodes have one class only")
-    plain = Calibration(camera_weights=dict(camera_weights or {}))
-    temperatures, bias = fit_temperatures(episodes, plain)
-    fitted = replace(plain, temperatures=temperatures, bias=bias)
-    probabilities = episode_probabilities(episodes, fitted)
-    threshold = best_threshold(labels, probabilities)
-    tasks = _task_thresholds(episodes, labels, probabilities, task_minimum)
-    shift = np.array([tasks.get(normalized(one.instruction), threshold) - threshold for one in episodes])
-    band = abstention_band(labels, probabilities - shift, threshold, target_error)
-    before = expected_calibration_error(labels, episode_probabilities(episodes, plain))
+    fitted = fit_probabilities(episodes, base or Calibration(), task_minimum)
+    labels, probabilities = labels_of(episodes), episode_probabilities(episodes, fitted)
+    shift = np.array([fitted.threshold_for(one.instruction) - fitted.threshold for one in episodes])
+    before = expected_calibration_error(labels, episode_probabilities(episodes, _untempered(base or Calibration())))
     after = expected_calibration_error(labels, probabilities)
     return replace(
         fitted,
-        threshold=threshold,
-        task_thresholds=tasks,
-        abstention_band=band,
+        abstention_band=abstention_band(labels, probabilities - shift, fitted.threshold, target_error),
         method=f"temperature and bias by log loss, threshold by balanced accuracy, abstention for at most "
         f"{target_error:.0%} errors, on {len(labels)} labelled episodes ({int(labels.sum())} successes); "
         f"ECE there {before:.3f} before, {after:.3f} after",
     )
 
 
+def fit_probabilities(episodes: Sequence[LabelledEpisode], base: Calibration, task_minimum: int = 30) -> Calibration:
+    """Temperatures, bias and thresholds, without a band; see `fit_calibration`."""
+    labels = labels_of(episodes)
+    if labels.all() or not labels.any():
+        raise ValueError("calibration needs successes and failures, the episodes have one class only")
+    plain = _untempered(base)
+    temperatures, bias = fit_temperatures(episodes, plain)
+    fitted = replace(plain, temperatures=temperatures, bias=bias)
+    probabilities = episode_probabilities(episodes, fitted)
+    return replace(
+        fitted,
+        threshold=best_threshold(labels, probabilities),
+        task_thresholds={
+            name: best_threshold(labels[rows], probabilities[rows])
+            for name, rows in tasks_of(episodes).items()
+            if min(labels[rows].sum(), (~labels[rows]).sum()) >= task_minimum
+        },
+    )
+
+
+def labels_of(episodes: Sequence[LabelledEpisode]) -> Flags:
+    """[E] true where the episode succeeded."""
+    return np.array([episode.success for episode in episodes], dtype=np.bool_)
+
+
+def tasks_of(episodes: Sequence[LabelledEpisode]) -> dict[str, list[int]]:
+    """Row numbers by instruction, and by family of instructions; an instruction without slots is a family of one."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    words = lexicon(one.instruction for one in episodes)
+    for row, one in enumerate(episodes):
+        own = normalized(one.instruction)
+        for name in {own, words.family(own)} - {""}:
+            rows[name].append(row)
+    return dict(rows)
+
+
 def episode_probabilities(episodes: Sequence[LabelledEpisode], calibration: Calibration) -> Floats:
     """P(success) [E] of each episode, all its frames fused."""
-    return np.array(
-        [calibration.probability(_fused(one, calibration, slice(None)), len(one.margins)) for one in episodes]
-    )
+    found = []
+    for one in episodes:
+        own = calibration.of(one.instruction)
+        found.append(own.probability(own.fuse(one.margins, _cameras(one)), len(one.margins)))
+    return np.array(found)
 
 
 def fit_temperatures(episodes: Sequence[LabelledEpisode], calibration: Calibration) -> tuple[dict[int, float], float]:
@@ -99,7 +128,7 @@ def fit_temperatures(episodes: Sequence[LabelledEpisode], calibration: Calibrati
 
     Args:
         episodes: of both classes.
-        calibration: gives the camera weights of the fusion; its temperatures and bias are not looked at.
+        calibration: gives weights of cameras and offsets; its temperatures and bias are not looked at.
 
     Raises:
         ValueError: an episode has no or more than 16 frames.
@@ -114,7 +143,7 @@ def fit_temperatures(episodes: Sequence[LabelledEpisode], calibration: Calibrati
         for one in episodes:
             runs = len(one.margins) // k
             for run in range(runs):
-                margins.append(_fused(one, calibration, slice(run * k, (run + 1) * k)))
+                margins.append(_shifted(one, calibration, slice(run * k, (run + 1) * k)))
                 labels.append(one.success)
                 weights.append(1 / runs)
                 groups.append(group)
@@ -200,24 +229,18 @@ def _reach(distances: Floats, count: int, limit: float) -> float:
     return float((near[count - 1] + near[count]) / 2) if count < len(near) else limit
 
 
-def _task_thresholds(
-    episodes: Sequence[LabelledEpisode], labels: Flags, probabilities: Floats, minimum: int
-) -> dict[str, float]:
-    """Thresholds of the instructions with enough episodes of both classes."""
-    rows = defaultdict(list)
-    for row, one in enumerate(episodes):
-        rows[normalized(one.instruction)].append(row)
-    chosen = {}
-    for instruction, where in rows.items():
-        own = labels[where]
-        if instruction and min(own.sum(), (~own).sum()) >= minimum:
-            chosen[instruction] = best_threshold(own, probabilities[where])
-    return chosen
+def _shifted(episode: LabelledEpisode, calibration: Calibration, part: slice) -> float:
+    """The fused margin of some frames, without the offset."""
+    own = calibration.of(episode.instruction)
+    return own.fuse(episode.margins[part], _cameras(episode)[part]) - own.offset
 
 
-def _fused(episode: LabelledEpisode, calibration: Calibration, part: slice) -> float:
-    cameras = episode.cameras or ("",) * len(episode.margins)
-    return calibration.fuse(episode.margins[part], cameras[part])
+def _cameras(episode: LabelledEpisode) -> tuple[str, ...]:
+    return episode.cameras or ("",) * len(episode.margins)
+
+
+def _untempered(base: Calibration) -> Calibration:
+    return replace(base, temperatures={1: 1.0}, bias=0.0, threshold=0.5, task_thresholds={}, abstention_band=(0.0, 0.0))
 
 
 def _least_log_loss(design: Floats, labels: Floats, weights: Floats) -> Floats:
