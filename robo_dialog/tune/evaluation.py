@@ -122,18 +122,23 @@ def evaluate(episodes: Sequence[Judged], *, draws: int = 1000, seed: int = 0) ->
         draws: of the bootstrap.
         seed: of the bootstrap.
     """
+    parts = {
+        kind: {name: figures_of(some, draws=draws, seed=seed) for name, some in groups.items()}
+        for kind, groups in slices_of(episodes).items()
+    }
+    whole = figures_of(episodes, draws=draws, seed=seed)
+    return Evaluation(whole, by_family=parts["family"], by_camera=parts["camera"], by_place=parts["place"])
 
-    def figures(some: Sequence[Judged]) -> Figures:
-        return figures_of(some, draws=draws, seed=seed)
 
+def slices_of(episodes: Sequence[Judged]) -> dict[str, dict[str, list[Judged]]]:
+    """The episodes by `family`, by `camera`, each as if there were no other, and by `place`; names in order."""
     places = _merged_places(episodes)
-    names = sorted({camera for one in episodes for camera in one.cameras})
-    return Evaluation(
-        whole=figures(episodes),
-        by_family=_parts(episodes, lambda one: one.family, figures),
-        by_camera={name: figures([seen_by(one, name) for one in episodes if name in one.cameras]) for name in names},
-        by_place=_parts(episodes, lambda one: places[one.place], figures),
-    )
+    cameras = sorted({camera for one in episodes for camera in one.cameras})
+    return {
+        "family": _groups(episodes, lambda one: one.family),
+        "camera": {name: [seen_by(one, name) for one in episodes if name in one.cameras] for name in cameras},
+        "place": _groups(episodes, lambda one: places[one.place]),
+    }
 
 
 def figures_of(episodes: Sequence[Judged], *, draws: int = 1000, seed: int = 0) -> Figures:
@@ -214,13 +219,11 @@ def _interval(
     )
 
 
-def _parts(
-    episodes: Sequence[Judged], key: Callable[[Judged], str], figures: Callable[[Sequence[Judged]], Figures]
-) -> dict[str, Figures]:
+def _groups(episodes: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, list[Judged]]:
     groups: dict[str, list[Judged]] = {}
     for one in episodes:
         groups.setdefault(key(one), []).append(one)
-    return {name: figures(groups[name]) for name in sorted(groups)}
+    return dict(sorted(groups.items()))
 
 
 def _merged_places(episodes: Sequence[Judged]) -> dict[str, str]:
