@@ -28,6 +28,7 @@ SUMMARIES: dict[str, str] = {
     "evaluate": "how good a model or bundle is on labelled episodes",
     "review": "look at doubtful verdicts in a local web page, decide by keyboard",
     "calibrate": "fit how margins become verdicts to a lab, with or without labels",
+    "promote": "make a detector the champion of a model store, if it is not worse",
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",

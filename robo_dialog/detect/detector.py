@@ -119,8 +119,30 @@ class Detector:
             RequestError: a frame or an instruction is not acceptable.
             ModelError: the model gave no usable number.
         """
-        pixels = [self.preprocessing.pixels(_rgb(one, f"frames[{k}].image")) for k, one in enumerate(frames)]
-        return self._scorer.margins(pixels, [self._scorer.tokens(check_instruction(text)) for text in instructions])
+        tokens = [self._scorer.tokens(check_instruction(text)) for text in instructions]
+        return self._scorer.margins(self._pixels(frames), tokens)
+
+    def answers(self, frames: Sequence[Frame | NDArray[np.uint8]], questions: Sequence[str]) -> NDArray[np.float64]:
+        """What the model answers to any yes/no questions: logits (N,) of "yes" minus "no".
+
+        NaN where a question cannot be put: it is too long, or has the model's control tokens.
+
+        Args:
+            frames: N images.
+            questions: N questions, one for each image.
+
+        Raises:
+            RequestError: a frame is not acceptable.
+            ModelError: the model gave no usable number, or its prompt takes no other question.
+        """
+        tokens: dict[int, tuple[int, ...]] = {}
+        for place, text in enumerate(questions):
+            with contextlib.suppress(RequestError):
+                tokens[place] = self._scorer.question_tokens(check_instruction(text, "question"))
+        margins = np.full(len(questions), np.nan)
+        pixels = self._pixels([frames[place] for place in tokens])
+        margins[list(tokens)] = self._scorer.margins(pixels, list(tokens.values()))
+        return margins
 
     def weigh(self, request: Request) -> int:
         """How much work a request is at most, in questions about one frame, >= 1; looks into nothing."""
@@ -180,6 +202,9 @@ class Detector:
             margins = [[next(rows) for _ in one.pixels] for _ in one.tokens]
             verdicts.append(conclude(self.calibration, one, margins, self.digest))
         return verdicts
+
+    def _pixels(self, frames: Sequence[Frame | NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [self.preprocessing.pixels(_rgb(one, f"frames[{k}].image")) for k, one in enumerate(frames)]
 
     def _wordings(self, request: Request) -> dict[str, tuple[int, ...]]:
         """Prompts of the instruction, the request's paraphrases and the bundle's, by their words, none twice."""

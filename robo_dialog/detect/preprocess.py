@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from robo_dialog.detect.document import canonical_json, parse_document
 from robo_dialog.detect.image import check_size
-from robo_dialog.errors import BundleError, RequestError
-from robo_dialog.vlm.prompts import normalized
+from robo_dialog.errors import BundleError, ModelError, RequestError
+from robo_dialog.vlm.prompts import normalized, success_question
 
 PREPROCESS = "preprocess.json"
 PLACEHOLDER = "{instruction}"
@@ -50,6 +50,17 @@ class Preprocessing:
     def render(self, instruction: str) -> str:
         """The prompt for a checked instruction."""
         return self.prompt.replace(PLACEHOLDER, normalized(instruction))
+
+    def render_question(self, question: str) -> str:
+        """The prompt with another question in place of the one about success.
+
+        Raises:
+            ModelError: the prompt asks about success in words of its own, so that nobody can tell where they end.
+        """
+        own = success_question(PLACEHOLDER)
+        if own not in self.prompt:
+            raise ModelError("the bundle's prompt does not hold the success question as play puts it; export it again")
+        return self.prompt.replace(own, question)
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB uint8 [height, width, 3] of any size to the model's float32 [3, image_size, image_size]."""

@@ -36,7 +36,7 @@ class Scorer:
         self._remembered = lru_cache(REMEMBERED_PROMPTS)(self._encode_text)  # robots repeat their instructions
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {number: str(token.content) for number, token in added.items() if token.special}
-        self._template_specials = self._count_specials(self._encode("a"))
+        self._template_specials = self._count_specials(self._remembered(preprocessing.render("a")))
 
     def tokens(self, instruction: str, field: str = "instruction") -> tuple[int, ...]:
         """Token numbers of the prompt for a checked instruction.
@@ -44,12 +44,16 @@ class Scorer:
         Raises:
             RequestError: too long for the model, or the text would be read as one of the model's control tokens.
         """
-        tokens = self._encode(instruction)
-        if len(tokens) > self._preprocessing.max_tokens:
-            raise RequestError(field, "is too long for this model")
-        if self._count_specials(tokens) != self._template_specials:
-            raise RequestError(field, "must not have the model's control tokens")
-        return tokens
+        return self._checked(self._preprocessing.render(instruction), field)
+
+    def question_tokens(self, question: str) -> tuple[int, ...]:
+        """Token numbers of the prompt with any yes/no question.
+
+        Raises:
+            RequestError: as `tokens`.
+            ModelError: this model's prompt takes no other question.
+        """
+        return self._checked(self._preprocessing.render_question(question), "question")
 
     def question(self, instruction: str) -> str:
         """The prompt for a checked instruction as a person reads it, without the model's control tokens."""
@@ -109,8 +113,13 @@ class Scorer:
             mask[row, : len(prompt)] = 1
         return {"input_ids": ids, "attention_mask": mask}
 
-    def _encode(self, instruction: str) -> tuple[int, ...]:
-        return self._remembered(self._preprocessing.render(instruction))
+    def _checked(self, prompt: str, field: str) -> tuple[int, ...]:
+        tokens = self._remembered(prompt)
+        if len(tokens) > self._preprocessing.max_tokens:
+            raise RequestError(field, "is too long for this model")
+        if self._count_specials(tokens) != self._template_specials:
+            raise RequestError(field, "must not have the model's control tokens")
+        return tokens
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)

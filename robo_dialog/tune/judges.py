@@ -46,6 +46,14 @@ class Judge(Protocol):
         """
         ...
 
+    def answers(self, images: Sequence[Image], questions: Sequence[str]) -> NDArray[np.float64]:
+        """The same of any yes/no questions (N,); NaN where there is no answer, or the question cannot be put.
+
+        Raises:
+            ModelError: the model cannot answer at all, or takes no question but the one about success.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class ModelJudge:
@@ -61,10 +69,12 @@ class ModelJudge:
 
     def margins(self, images: Sequence[Image], wordings: Sequence[str]) -> NDArray[np.float64]:
         """See `Judge.margins`."""
-        pairs = [
-            (Sight(image, wording), success_question(wording)) for image, wording in zip(images, wordings, strict=True)
-        ]
-        return judge(self.vlm, pairs).margins
+        return self.answers(images, [success_question(wording) for wording in wordings])
+
+    def answers(self, images: Sequence[Image], questions: Sequence[str]) -> NDArray[np.float64]:
+        """See `Judge.answers`."""
+        sights = [Sight(image, "") for image in images]
+        return judge(self.vlm, list(zip(sights, questions, strict=True))).margins
 
 
 @dataclass(frozen=True)
@@ -88,3 +98,7 @@ class BundleJudge:
     def margins(self, images: Sequence[Image], wordings: Sequence[str]) -> NDArray[np.float64]:
         """See `Judge.margins`."""
         return self.detector.margins(images, wordings)
+
+    def answers(self, images: Sequence[Image], questions: Sequence[str]) -> NDArray[np.float64]:
+        """See `Judge.answers`."""
+        return self.detector.answers(images, questions)

@@ -127,7 +127,7 @@ def ask(
     on_batch(len(wanted) - len(missing), len(wanted))
     for start in range(0, len(missing), batch):
         some = missing[start : start + batch]
-        found = judge.margins(_images(store, some), [query.wording for query in some])
+        found = judge.margins(images_of(store, some), [query.wording for query in some])
         margins.add({query: m for query, m in zip(some, found.tolist(), strict=True) if np.isfinite(m)})
         unanswered += int((~np.isfinite(found)).sum())
         on_batch(len(wanted) - len(missing) + start + len(some), len(wanted))
@@ -138,7 +138,7 @@ def ask(
         )
 
 
-def _images(store: FrameStore, queries: Sequence[Query]) -> list[Image]:
+def images_of(store: FrameStore, queries: Sequence[Query]) -> list[Image]:
     """Frames as the queries want them; equal ones are the same object, which models look at once."""
     plain = store.images(query.frame_id for query in queries)
     shown: dict[tuple[str, int | None], Image] = {(frame_id, None): image for frame_id, image in plain.items()}

@@ -14,6 +14,7 @@ from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.wording import Wordings
 from robo_dialog.play.frames import FrameStore
 from robo_dialog.play.moments import Moment
+from robo_dialog.tune.bars import bars
 from robo_dialog.tune.judges import Judge
 from robo_dialog.tune.margins import Margins, Query, ask, opened
 from robo_dialog.tune.subjects import margins_file
@@ -77,18 +78,7 @@ def looked(
         ConfigError: the kept margins cannot be used.
         ModelError: some questions got no answer.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with opened(margins_file(folder, judge), judge.identity) as margins:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(title)
-            ask(
-                judge,
-                FrameStore(pool),
-                views.queries(calibration),
-                margins,
-                on_batch=lambda done, total: progress.update(task, completed=done, total=total),
-            )
+        with bars() as begin:
+            ask(judge, FrameStore(pool), views.queries(calibration), margins, on_batch=begin(title))
         yield margins

@@ -64,7 +64,11 @@ def queries(calibration: Calibration, frames: Iterable[str], instruction: str) -
 
 
 def verdict_on(
-    calibration: Calibration, frames: Sequence[tuple[str, str]], instruction: str, margins: Margins
+    calibration: Calibration,
+    frames: Sequence[tuple[str, str]],
+    instruction: str,
+    margins: Margins,
+    augmentation: int | None = None,
 ) -> Verdict:
     """The verdict that a detector with these margins and this calibration gives.
 
@@ -73,12 +77,13 @@ def verdict_on(
         frames: (camera, frame id) of one moment of one episode, 1 to 16.
         instruction: what the robot was told to do.
         margins: know all of `queries`.
+        augmentation: seed of the slight change under which the frames are seen; None: as they were recorded.
 
     Raises:
         KeyError: a margin is not known.
     """
     said = asked(calibration, instruction)
-    rows = [[margins.known[Query(frame_id, wording)] for _, frame_id in frames] for wording in said]
+    rows = [[margins.known[Query(frame_id, one, augmentation)] for _, frame_id in frames] for one in said]
     request = Prepared(
         pixels=(),
         cameras=tuple(camera for camera, _ in frames),
