@@ -9,9 +9,10 @@ import pytest
 
 from robo_dialog.detect.calibration import Calibration, sigmoid
 from robo_dialog.detect.tasks import Task
-from robo_dialog.tune.agreement import Population, boundary, fit_by_agreement, yes_share
+from robo_dialog.detect.verdict import Outcome
+from robo_dialog.tune.agreement import Population, boundary, fit_by_agreement, probabilities, yes_share
 from robo_dialog.tune.camera_weights import camera_weights, fused, weights_by_family
-from robo_dialog.tune.confidence import temperature, temperatures_by_agreement
+from robo_dialog.tune.confidence import doubt_band, temperature, temperatures_by_agreement
 from robo_dialog.tune.heaps import find_heaps
 from robo_dialog.tune.metrics import balanced_accuracy
 
@@ -103,9 +104,32 @@ def test_what_moves_nothing_leaves_every_verdict_as_it_was():
     fitted = fit_by_agreement(population(margins), base).calibration
     for family in ("lift the _", "open the drawer", "push the _"):
         assert (called(fitted, margins, family) == called(base, margins, family)).all()
-    assert fitted.abstention_band == base.abstention_band
     assert fitted.temperatures != base.temperatures
     assert "as before: 'lift the _'" in fitted.method
+
+
+def test_verdicts_are_withheld_where_views_contradict_each_other():
+    """From good cameras to nearly blind ones: fewer verdicts, and those that are left are hardly ever wrong."""
+    labels, coverage = half(2000), []
+    for spread in (1.0, 3.0, 6.0, 30.0):
+        margins = seen(labels, spread=spread)
+        fitted = fit_by_agreement(population(margins), Calibration()).calibration
+        told = np.array([fitted.outcome(p, fitted.threshold) for p in probabilities(population(margins), fitted)])
+        wrong = np.where(labels, told == Outcome.FAILURE, told == Outcome.SUCCESS)
+        coverage.append(np.mean(told != Outcome.UNCERTAIN))
+        assert wrong.sum() <= 0.07 * (told != Outcome.UNCERTAIN).sum()
+    assert coverage == sorted(coverage, reverse=True)
+    assert coverage[0] == 1.0
+    assert coverage[-1] < 0.3
+
+
+def test_the_band_is_as_narrow_as_doubt_allows():
+    chances = np.array([0.01, 0.02, 0.98, 0.6, 0.45])
+    assert doubt_band(chances, 0.5) == 0.0
+    half_width = doubt_band(chances, 0.05)
+    given = np.abs(chances - 0.5) > half_width
+    assert given.tolist() == [True, True, True, False, False]
+    assert doubt_band(np.array([0.4, 0.6]), 0.05) == pytest.approx(0.1)
 
 
 def test_an_instruction_of_a_family_that_moved_loses_its_old_boundary():
@@ -245,7 +269,7 @@ def test_nothing_to_compare_leaves_the_temperature_alone():
     base = Calibration(temperatures={1: 3.0})
     fitted = fit_by_agreement(population(seen(half(40), cameras=1)), base).calibration
     assert fitted.temperatures == {1: 3.0}
-    assert "temperature as before" in fitted.method
+    assert "temperature and abstention as before" in fitted.method
 
 
 def test_the_boundary_is_where_the_verdict_turns():

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.tasks import Task, best_name
 from robo_dialog.tune.camera_weights import camera_weights, weights_by_family
-from robo_dialog.tune.confidence import temperatures_by_agreement
+from robo_dialog.tune.confidence import doubt_band, temperatures_by_agreement
 from robo_dialog.tune.heaps import Heaps, find_heaps
 
 Floats = NDArray[np.float64]
@@ -76,12 +76,13 @@ class Agreed:
     yes_share_before: float
 
 
-def fit_by_agreement(population: Population, base: Calibration) -> Agreed:
+def fit_by_agreement(population: Population, base: Calibration, doubt: float = 0.05) -> Agreed:
     """The calibration of a pool without labels.
 
     Args:
         population: at least one episode.
         base: how margins become verdicts so far; what is not fitted stays as it is there.
+        doubt: share of wrong verdicts, as views that contradict each other let expect it, that UNCERTAIN must prevent.
     """
     overall = camera_weights(population.margins, _groups(population))
     families = _families(population, base, overall)
@@ -95,8 +96,11 @@ def fit_by_agreement(population: Population, base: Calibration) -> Agreed:
         task_thresholds={},
         offset=boundary(base, usual),
         tasks=_tasks(base, usual, {one.name: _task(one) for one in families if not one.heaps.reason}),
-        method=_method(population, families, overall is not None, bool(temperatures)),
+        method=_method(population, families, overall is not None, doubt if temperatures else None),
     )
+    if temperatures:
+        half = round(doubt_band(probabilities(population, calibration), doubt), _DIGITS)
+        calibration = replace(calibration, abstention_band=(-half, half))
     weights = {} if overall is None else dict(zip(population.cameras, overall.tolist(), strict=True))
     return Agreed(calibration, families, weights, yes_share(population, calibration), yes_share(population, base))
 
@@ -110,12 +114,18 @@ def boundary(calibration: Calibration, frames: int) -> float:
 
 def yes_share(population: Population, calibration: Calibration) -> float:
     """Share of the outcomes that a calibration calls a success."""
-    calls = []
+    thresholds = np.array([calibration.threshold_for(family) for family in population.families])
+    return float((probabilities(population, calibration) >= thresholds).mean())
+
+
+def probabilities(population: Population, calibration: Calibration) -> Floats:
+    """P(success) (E,) of the outcomes, by the cameras that each one has."""
+    found = []
     for row, family in zip(population.margins, population.families, strict=True):
         own, there = calibration.of(family), np.isfinite(row)
         cameras = [camera for camera, seen in zip(population.cameras, there.tolist(), strict=True) if seen]
-        calls.append(own.probability(own.fuse(row[there].tolist(), cameras), len(cameras)) >= own.threshold)
-    return float(np.mean(calls))
+        found.append(own.probability(own.fuse(row[there].tolist(), cameras), len(cameras)))
+    return np.array(found)
 
 
 def _families(population: Population, base: Calibration, overall: Floats | None) -> list[Family]:
@@ -156,7 +166,7 @@ def _views(family: Family) -> tuple[Floats, Floats, Floats]:
     return said.margins, averaged, family.weights
 
 
-def _method(population: Population, families: Sequence[Family], weighed: bool, tempered: bool) -> str:
+def _method(population: Population, families: Sequence[Family], weighed: bool, doubt: float | None) -> str:
     """How the calibration was made, in words."""
     moved = [one.name for one in families if not one.heaps.reason]
     kept = [f"{one.name!r} ({one.heaps.reason})" for one in families if one.heaps.reason]
@@ -168,8 +178,9 @@ def _method(population: Population, families: Sequence[Family], weighed: bool, t
         "cameras of those families weighed by their agreement with the others"
         if weighed and moved
         else "weights of cameras as before",
-        f"temperature from agreement across {cameras} cameras and {sights} other wordings and augmentations"
-        if tempered
-        else "temperature as before",
+        "temperature and abstention as before"
+        if doubt is None
+        else f"temperature from agreement across {cameras} cameras and {sights} other wordings and augmentations, "
+        f"abstention where that leaves more than {doubt:.0%} of the verdicts to be expected wrong",
     ]
     return "; ".join(parts)

@@ -29,7 +29,8 @@ class Calibrate:
 
     With labelled episodes: temperature, thresholds by instruction and family, and a band of abstention that keeps each
     class from being mistaken for the other more often than --alpha. With --without-labels: boundaries where margins lie
-    in two heaps, weights of cameras and temperature from agreement; labels are not read, even if there are some.
+    in two heaps, weights of cameras, temperature and abstention from agreement; labels are not read, even if there are
+    some.
     """
 
     episodes: tuple[Path, ...]
@@ -44,7 +45,8 @@ class Calibrate:
     precision: float | None = None
     """Least share of true successes among verdicts SUCCESS; default: thresholds of the best balanced accuracy."""
     alpha: float = 0.05
-    """Largest share of each class that may be called the other; UNCERTAIN takes what is too close to tell."""
+    """Largest share of each class that may be called the other, without labels: of all verdicts that may be expected to
+    be wrong; UNCERTAIN takes what is too close to tell."""
     paraphrases: Path | None = None
     """YAML file with groups of wordings that mean the same: further views, where there are no labels."""
     augmentations: int = 2
@@ -104,7 +106,7 @@ class Calibrate:
         views = views_of(pool, self.cameras, read_paraphrases(self.paraphrases), self.augmentations)
         views = replace(views, beginnings={})
         with looked(judge, pool, views, base, self._margins(), self.judge.name) as margins:
-            agreed = calibrate_without_labels(views, base, margins)
+            agreed = calibrate_without_labels(views, base, margins, self.alpha)
         return agreed.calibration, {"labels": False, "episodes": len(views.outcomes), **_details(agreed)}
 
     def _margins(self) -> Path:

@@ -6,6 +6,7 @@ Fitting T and e together gives the temperature if views err independently, which
 err together; fitting T alone blames the margin for every contradiction, which makes it too high. The truth lies
 between, and the geometric mean of the two is taken. Of all cameras together there is nobody left to contradict, so the
 temperatures of fewer are carried on by a power law: n views that err independently divide it by n, n equal ones by 1.
+Probabilities that views earned in this way tell, too, where no verdict is better than one.
 
 Shapes: `E` episodes, `C` cameras; NaN where an episode lacks a camera.
 """
@@ -60,6 +61,24 @@ def temperature(margins: Floats, sides: Flags) -> float:
     losses = np.stack([_loss(error + (1 - 2 * error) * chances, sides) for error in _ERRORS])
     independent, blamed = tried[losses.min(0).argmin()], tried[losses[0].argmin()]
     return float(np.sqrt(independent * blamed))
+
+
+def doubt_band(probabilities: Floats, doubt: float) -> float:
+    """Half the width of the narrowest band around 0.5 outside of which verdicts are expected to be wrong so seldom.
+
+    A verdict is expected to be wrong with the probability of the other side; the mean of that over the episodes outside
+    the band is kept at `doubt`.
+
+    Args:
+        probabilities: (N,) P(success), at least one.
+        doubt: largest share of wrong verdicts among those that are given, in (0, 1).
+    """
+    wrong = np.sort(np.minimum(probabilities, 1 - probabilities))
+    given = int((np.cumsum(wrong) / np.arange(1, len(wrong) + 1) <= doubt).sum())
+    if given == len(wrong):
+        return 0.0
+    edge = (wrong[given] + wrong[max(given - 1, 0)]) / 2
+    return float(0.5 - edge)
 
 
 def _carried_on(measured: Mapping[int, float], cameras: int) -> dict[int, float]:

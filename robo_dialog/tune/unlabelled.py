@@ -16,15 +16,16 @@ from robo_dialog.tune.verdicts import asked
 from robo_dialog.vlm.prompts import normalized
 
 
-def calibrate_without_labels(views: Views, base: Calibration, margins: Margins) -> Agreed:
+def calibrate_without_labels(views: Views, base: Calibration, margins: Margins, doubt: float = 0.05) -> Agreed:
     """Calibrate on the outcomes in view.
 
     Args:
         views: what was asked about.
         base: how margins become verdicts so far.
         margins: know all that `views` asks.
+        doubt: see `fit_by_agreement`.
     """
-    return fit_by_agreement(population_of(views, base, margins), base)
+    return fit_by_agreement(population_of(views, base, margins), base, doubt)
 
 
 def population_of(views: Views, base: Calibration, margins: Margins) -> Population:
