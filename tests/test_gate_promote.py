@@ -153,9 +153,10 @@ def test_a_candidate_that_says_the_same_of_everything_is_refused_though_games_ar
     store = tmp_path / "store"
     promote(capsys, bundle(tmp_path / "first"), store, games=run)
     constant = bundle(tmp_path / "constant", Calibration(threshold=0.0))
-    code, found = promote(capsys, constant, store, episodes=(unlabelled,), games=run)
-    assert code == KEPT
-    assert failed(found) == ["both verdicts", "cameras agree", "verdicts hold"]
+    for episodes in ((unlabelled,), ()):  # without any, those that the games are about
+        code, found = promote(capsys, constant, store, episodes=episodes, games=run)
+        assert code == KEPT
+        assert failed(found) == ["both verdicts", "cameras agree", "verdicts hold"]
 
 
 def test_what_the_base_could_do_is_asked_too(run, tmp_path, capsys, unlabelled):

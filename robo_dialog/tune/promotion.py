@@ -74,10 +74,15 @@ def gather(candidate: Path, champion: Path | None, grounds: Grounds) -> Gathered
         return Gathered(Evidence(parity=str(error)), "")
     labelled, outcomes, labels = None, None, ""
     if grounds.pool is not None:
-        labelled, outcomes, labels = _episodes(mine, theirs, grounds.pool, grounds)
+        views = views_of(grounds.pool, grounds.cameras, augmentations=grounds.augmentations)
+        labels = _why_no_labels(grounds.pool, views)
+        labelled, outcomes = _episodes(mine, theirs, grounds.pool, views, grounds.margins, labelled=not labels)
     games, anchor = None, None
     if grounds.games is not None:
         games = replayed_by(mine, theirs, grounds.games.pool, grounds.games.dialogs)
+        if outcomes is None:
+            views = _targets(grounds.games, grounds.augmentations)
+            _, outcomes = _episodes(mine, theirs, grounds.games.pool, views, grounds.margins, labelled=False)
     if grounds.anchor:
         anchor = both(lambda judge: recalled_by(judge, grounds.anchor), mine, theirs)
     request = _request(grounds)
@@ -86,20 +91,28 @@ def gather(candidate: Path, champion: Path | None, grounds: Grounds) -> Gathered
 
 
 def _episodes(
-    mine: BundleJudge, theirs: BundleJudge | None, pool: FramePool, grounds: Grounds
-) -> tuple[Sides[Judged] | None, Sides[Stance], str]:
-    views = replace(views_of(pool, grounds.cameras, augmentations=grounds.augmentations), beginnings={})
-    why_none = _why_no_labels(pool, views)
+    mine: BundleJudge, theirs: BundleJudge | None, pool: FramePool, views: Views, folder: Path | None, *, labelled: bool
+) -> tuple[Sides[Judged] | None, Sides[Stance]]:
+    views = replace(views, beginnings={})
     judged: list[list[Judged]] = []
     stood: list[list[Stance]] = []
     for name, judge in (("candidate", mine), ("champion", theirs)):
         if judge is None:
             continue
-        with looked(judge, pool, views, judge.calibration, grounds.margins, f"episodes, {name}") as margins:
+        with looked(judge, pool, views, judge.calibration, folder, f"episodes, {name}") as margins:
             stood.append(stances(views, judge.calibration, margins))
-            if not why_none:
+            if labelled:
                 judged.append(judged_episodes(pool, views, judge.calibration, margins))
-    return Sides(*judged) if judged else None, Sides(*stood), why_none
+    return Sides(*judged) if judged else None, Sides(*stood)
+
+
+def _targets(games: Games, augmentations: int) -> Views:
+    """Outcomes that games are about: no game tells whether thresholds are right."""
+    views, wanted = (
+        views_of(games.pool, augmentations=augmentations),
+        {one.describer.episode_id for one in games.dialogs},
+    )
+    return replace(views, outcomes=[one for one in views.outcomes if one.episode_id in wanted])
 
 
 def _why_no_labels(pool: FramePool, views: Views) -> str:
