@@ -43,7 +43,8 @@ NOTES = {
     "games_per_s": "cross-view games a second, without the preparation",
     "seconds": "the whole command for all cross-view games, preparation included",
     "speedup_over_straightforward": "against one game at a time, every prompt by itself through `generate`",
-    "time_outside_model": "share of the playing time that is not spent in the model's forward passes",
+    "time_outside_model": "share of the whole command's time that is not spent in the model's forward passes",
+    "time_outside_model_in_turns": "the same while batches take turns with the straightforward way, which undoes caches",
     "answer_accuracy_all": "Describer's answers that are true, all cross-view games",
     "answer_accuracy_kept_same_view": "the same in kept games of the control that shares one view",
     "answer_accuracy_kept_cross_view": "the same in kept cross-view games",
@@ -176,8 +177,8 @@ def speed(command: Play, options: Options, whole: float, forwards: Forwards) -> 
         "games_per_s": rate,
         "seconds": whole,
         "speedup_over_straightforward": rate / (BATCHES * alone / spent["alone"]),
-        "time_outside_model": 1 - spent["inside"] / spent["together"],
-        "time_outside_model_whole_command": 1 - forwards.seconds / whole,
+        "time_outside_model": 1 - forwards.seconds / whole,
+        "time_outside_model_in_turns": 1 - spent["inside"] / spent["together"],
     }
 
 
