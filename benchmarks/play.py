@@ -44,7 +44,7 @@ NOTES = {
     "seconds": "the whole command for all cross-view games, preparation included",
     "speedup_over_straightforward": "against one game at a time, every prompt by itself through `generate`",
     "time_outside_model": "share of the whole command's time that is not spent in the model's forward passes",
-    "time_outside_model_in_turns": "the same while batches take turns with the straightforward way, which undoes caches",
+    "time_outside_model_in_turns": "the same while batches take turns with the straightforward way, undoing caches",
     "answer_accuracy_all": "Describer's answers that are true, all cross-view games",
     "answer_accuracy_kept_same_view": "the same in kept games of the control that shares one view",
     "answer_accuracy_kept_cross_view": "the same in kept cross-view games",

@@ -260,7 +260,7 @@ def test_an_answer_that_failed_is_asked_for_again() -> None:
                 raise PromptsFailed({0: "timeout"}, scores)
             return scores
 
-    answers, sight = Answers(), Sight(picture(1, "front"), INSTRUCTION)
+    answers, sight = Answers(), Sight(picture(1, "front"), INSTRUCTION, "front1")
     assert judge(Once(oracle, ask), [(sight, QUESTIONS[0])], answers).failures == {0: "timeout"}
     failing = False
     found = judge(Once(oracle, ask), [(sight, QUESTIONS[0]), (sight, QUESTIONS[0])], answers)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 
 from robo_dialog.play.dialog import Dialog, DialogTurn
 from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser
-from robo_dialog.play.judging import Answers, Offsets, attempted, judge, p_yes, sigmoid
-from robo_dialog.play.proposals import Proposal, about_instructions, ask_prompt, sampled
+from robo_dialog.play.judging import Answers, Known, Offsets, attempted, judge, p_yes, sigmoid
+from robo_dialog.play.proposals import Bank, Proposal, about_instructions, ask_prompt, sampled
 from robo_dialog.play.sampling import Dealer
 from robo_dialog.play.settings import GuesserKind, Settings
 from robo_dialog.play.table import Table, lay, needed, record
+from robo_dialog.play.words import same_question
 from robo_dialog.vlm.protocol import VLM, Image
 
 
@@ -35,20 +36,27 @@ class Engine:
     round_number: int = 0
     answers: Answers = field(default_factory=Answers)
     """Of the games in play."""
+    bank: Bank = field(default_factory=dict)
+    """Questions that are on offer, by instruction; empty: the model is asked for them in every turn."""
+    known: Known = field(default_factory=dict)
+    """What was answered before the first game."""
 
     def play(self, game_ids: Sequence[int]) -> list[Dialog]:
         """Play these games from beginning to end; those for which the model gave no answer are aborted.
 
-        Nothing is remembered from one call to the next: what is asked together would else depend on what was played
+        Nothing new is remembered from one call to the next: what is asked together would else depend on what was played
         before, and with it the last digits of answers.
         """
-        return replace(self, answers=Answers())._play(game_ids)
+        return replace(self, answers=Answers(self.known))._play(game_ids)
 
     def _play(self, game_ids: Sequence[int]) -> list[Dialog]:
         deals = [self.dealer.deal(game_id) for game_id in game_ids]
         images = self.images_of([frame_id for deal in deals for frame_id in needed(deal)])
         seed, rules = self.dealer.seed, self.settings.rules
-        tables = [lay(deal, rules, game_id, seed, images) for game_id, deal in zip(game_ids, deals, strict=True)]
+        tables = [
+            lay(deal, rules, game_id, seed, images, banked=bool(self.bank))
+            for game_id, deal in zip(game_ids, deals, strict=True)
+        ]
         for turn in range(self.settings.rules.turns):
             tables = self._answered(self._asked(tables, turn))
         tables = self._guessed(tables)
@@ -83,6 +91,8 @@ class Engine:
 
     def _offers(self, tables: Sequence[Table], turn: int) -> tuple[list[list[Proposal]], dict[int, str]]:
         """Questions on offer at every table, none where the game is over, and why the model gave none."""
+        if self.bank:
+            return [self._banked(table, turn) for table in tables], {}
         share = self.settings.questions.hindsight
         tests = [table.generator(3, turn).random() < share for table in tables]
         offers = [self._tests(table, turn) if test else [] for table, test in zip(tables, tests, strict=True)]
@@ -91,6 +101,19 @@ class Engine:
         for place, i in enumerate(free):
             offers[i] = sampled(texts[place], tables[i].asked) or self._tests(tables[i], turn)
         return offers, {free[place]: reason for place, reason in reasons.items() if not offers[free[place]]}
+
+    def _banked(self, table: Table, turn: int) -> list[Proposal]:
+        """What the bank has for a table: tests of instructions in some turns, else a few questions of its own."""
+        if table.game.phase != "asking":
+            return []
+        how, rng = self.settings.questions, table.generator(5, turn)
+        asked = table.asked
+        left = [one for one in self.bank[table.instruction] if not any(same_question(one.question, q) for q in asked)]
+        tests = [one for one in left if one.source != "sampled"]
+        free = [one for one in left if one.source == "sampled"]
+        if tests and (not free or rng.random() < how.hindsight):
+            return tests
+        return [free[i] for i in rng.permutation(len(free))[: how.samples]]
 
     def _tests(self, table: Table, turn: int) -> list[Proposal]:
         """Instructions that can be tested at this table; none where the game is over."""

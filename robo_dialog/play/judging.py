@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +15,18 @@ from robo_dialog.vlm.prompts import ANSWERS
 from robo_dialog.vlm.protocol import VLM, Image, PromptsFailed
 
 Floats = npt.NDArray[np.float64]
+Known: TypeAlias = Mapping[tuple[str, str], float]
+"""Margins by the name of an image and the question about it."""
 T = TypeVar("T", npt.NDArray[np.float64], list[str])
 
 
 @dataclass(frozen=True)
 class Sight:
-    """An image and the instruction of the episode that it is of."""
+    """An image and the instruction of the episode that it is of; images of one name are equal."""
 
     image: Image
     instruction: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -53,28 +56,29 @@ class Offsets:
 class Answers:
     """Margins that a model gave before: in a later turn, or another game, it need not be asked again.
 
-    An image is known by its array, which is held so that no other one can take its place.
+    Args:
+        known: where to look first; is not added to.
     """
 
-    def __init__(self) -> None:
-        self._of: dict[int, tuple[Image, dict[str, float]]] = {}
+    def __init__(self, known: Known | None = None) -> None:
+        self._known, self._new = known or {}, dict[tuple[str, str], float]()
 
-    def get(self, image: Image, question: str) -> float | None:
+    def get(self, name: str, question: str) -> float | None:
         """The margin of a question about an image, if it is remembered."""
-        found = self._of.get(id(image))
-        return None if found is None else found[1].get(question)
+        key = (name, question)
+        return self._known[key] if key in self._known else self._new.get(key)
 
-    def add(self, image: Image, question: str, margin: float) -> None:
+    def add(self, name: str, question: str, margin: float) -> None:
         """Remember one more."""
-        self._of.setdefault(id(image), (image, {}))[1][question] = margin
+        self._new[name, question] = margin
 
 
 def judge(vlm: VLM, pairs: Sequence[tuple[Sight, str]], answers: Answers | None = None) -> Judgement:
     """Ask the model every pair whose answer is not remembered; equal ones once."""
     answers = answers or Answers()
-    known = [answers.get(sight.image, question) for sight, question in pairs]
+    known = [answers.get(sight.name, question) for sight, question in pairs]
     new = {
-        (id(sight.image), question): (sight.image, question)
+        (sight.name, question): (sight.image, question)
         for (sight, question), margin in zip(pairs, known, strict=True)
         if margin is None
     }
@@ -82,8 +86,8 @@ def judge(vlm: VLM, pairs: Sequence[tuple[Sight, str]], answers: Answers | None 
     found = dict(zip(new, (scores[:, 1] - scores[:, 0]).tolist(), strict=True))
     reasons = {key: failed[index] for index, key in enumerate(new) if index in failed}
     for key in new.keys() - reasons.keys():
-        answers.add(*new[key], found[key])
-    keys = [(id(sight.image), question) for sight, question in pairs]
+        answers.add(*key, found[key])
+    keys = [(sight.name, question) for sight, question in pairs]
     margins = [found[key] if margin is None else margin for key, margin in zip(keys, known, strict=True)]
     return Judgement(np.array(margins), {i: reasons[key] for i, key in enumerate(keys) if key in reasons})
 

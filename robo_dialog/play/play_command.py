@@ -20,6 +20,7 @@ from robo_dialog.vlm.choice import ModelChoice
 if TYPE_CHECKING:
     from robo_dialog.play.dialog import Dialog
     from robo_dialog.play.engine import Engine
+    from robo_dialog.play.judging import Known
     from robo_dialog.play.moments import Moment
     from robo_dialog.play.preparation import Preparation
     from robo_dialog.play.run_folder import RunFolder
@@ -66,7 +67,7 @@ class Play:
         with opened(self.out, begun_with, self.batch) as folder:
             preparation = self._prepared(engine, moments)
             started, before = time.monotonic(), folder.played(self.games)
-            self._play(engine, preparation, folder, before)
+            self._play(engine, moments, preparation, folder, before)
             seconds = time.monotonic() - started
             summary = self._summarise(moments)
             rate = round((self.games - before) / seconds, 3) if self.games > before else None
@@ -122,12 +123,26 @@ class Play:
         write_json(path, preparation.as_json())
         return preparation
 
-    def _play(self, engine: Engine, preparation: Preparation, folder: RunFolder, first: int) -> None:
+    def _known(self, engine: Engine, moments: Sequence[Moment], preparation: Preparation) -> Known:
+        from robo_dialog.play.bank import answered
+        from robo_dialog.play.progress import counted
+        from robo_dialog.play.run_folder import ANSWERS
+
+        if not preparation.bank:
+            return {}
+        with counted("answering the questions of the bank", sum(moment.final for moment in moments)) as on_step:
+            return answered(engine, moments, preparation.bank, self.out / ANSWERS, on_step)
+
+    def _play(
+        self, engine: Engine, moments: Sequence[Moment], preparation: Preparation, folder: RunFolder, first: int
+    ) -> None:
         from robo_dialog.play.filters import Thresholds, judged
         from robo_dialog.play.preparation import offsets_of
         from robo_dialog.play.progress import Bar
 
-        ready = replace(engine, guesser=preparation.guesser, offsets=offsets_of(engine, preparation))
+        known = self._known(engine, moments, preparation)
+        offsets = offsets_of(engine, preparation)
+        ready = replace(engine, guesser=preparation.guesser, offsets=offsets, bank=preparation.bank, known=known)
         gc.freeze()  # What is loaded now stays; looking through it again and again would cost percents of the time.
         vocabulary = preparation.vocabulary(engine.instructions)
         with Bar(self.games, first) as bar:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from robo_dialog.errors import ConfigError, ModelError
+from robo_dialog.play.bank import gather
 from robo_dialog.play.dialog import Dialog
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
 from robo_dialog.play.judging import Offsets, Sight, attempted, judge
 from robo_dialog.play.moments import Moment
+from robo_dialog.play.proposals import Bank, Proposal
 from robo_dialog.play.settings import GuesserKind
 from robo_dialog.play.splitting import FEWEST, Split, split
 from robo_dialog.play.words import words
@@ -43,6 +45,7 @@ class Preparation:
     splits: dict[str, Split] = field(default_factory=dict)
     """How the answers to each family of questions split; offsets follow from it."""
     caption_words: tuple[str, ...] = ()
+    bank: Bank = field(default_factory=dict)
 
     @property
     def offsets(self) -> dict[str, float]:
@@ -60,7 +63,14 @@ class Preparation:
             family: {**asdict(found), "trust": found.trust, "offset": found.offset}
             for family, found in sorted(self.splits.items())
         }
-        return {"guesser": self.guesser, "trials": self.trials, "splits": splits, "caption_words": self.caption_words}
+        bank = {own: [[one.question, one.source] for one in some] for own, some in self.bank.items()}
+        return {
+            "guesser": self.guesser,
+            "trials": self.trials,
+            "splits": splits,
+            "caption_words": self.caption_words,
+            "bank": bank,
+        }
 
 
 def from_json(values: dict[str, Any], path: Path) -> Preparation:
@@ -72,7 +82,8 @@ def from_json(values: dict[str, Any], path: Path) -> Preparation:
     try:
         names = ("threshold", "separation", "upper_share", "count")
         splits = {family: Split(*(found[name] for name in names)) for family, found in values["splits"].items()}
-        return Preparation(values["guesser"], values["trials"], splits, tuple(values["caption_words"]))
+        bank = {own: tuple(Proposal(*one) for one in some) for own, some in values["bank"].items()}
+        return Preparation(values["guesser"], values["trials"], splits, tuple(values["caption_words"]), bank)
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is damaged ({error!r}); delete the folder and play again") from error
 
@@ -97,8 +108,12 @@ def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
     guesser = max(trials, key=lambda kind: wins[kind])
     asked = {turn.question for dialog in played for turn in dialog.turns}
     asked |= {success_question(instruction) for instruction in engine.instructions}
+    found = Preparation(guesser, wins if len(trials) > 1 else {}, caption_words=_caption_words(engine, finals))
+    size = engine.settings.questions.bank
+    bank = gather(engine, finals, found.vocabulary(engine.instructions), size) if size else {}
+    asked |= {proposal.question for some in bank.values() for proposal in some}
     splits = _splits(engine, sorted(asked), finals) if engine.settings.calibrate else {}
-    return Preparation(guesser, wins if len(trials) > 1 else {}, splits, _caption_words(engine, finals))
+    return replace(found, splits=splits, bank=bank)
 
 
 def _trials(engine: Engine) -> dict[GuesserKind, list[Dialog]]:
@@ -132,7 +147,7 @@ def _fused(engine: Engine, population: Sequence[tuple[str, Moment]]) -> list[flo
     """Mean margin over the cameras of each moment; without those that the model did not answer."""
     images = engine.images_of([frame for _, moment in population for frame in moment.frames.values()])
     pairs = [
-        (Sight(images[frame], moment.instruction), question)
+        (Sight(images[frame], moment.instruction, frame), question)
         for question, moment in population
         for frame in moment.frames.values()
     ]

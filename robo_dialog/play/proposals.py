@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,10 @@ class Proposal:
 
     question: str
     source: Source
+
+
+Bank: TypeAlias = Mapping[str, tuple[Proposal, ...]]
+"""Questions by instruction, the test of the instruction itself first."""
 
 
 def sampled(texts: Iterable[str], asked: Sequence[str]) -> list[Proposal]:

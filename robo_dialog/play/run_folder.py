@@ -2,6 +2,7 @@
 
 run.json           settings, seed, round, pool and model; a run is only continued with the same
 preparation.json   see `preparation`
+answers.jsonl      answers to the bank's questions about all outcomes, if there is a bank
 dialogs.jsonl      one dialog a line, in the order of their numbers, appended batch by batch
 summary.json       written when all games are played
 """
@@ -22,6 +23,7 @@ from robo_dialog.play.dialog import Dialog
 
 SCHEMA_VERSION = 1
 RUN, PREPARATION, DIALOGS, SUMMARY = "run.json", "preparation.json", "dialogs.jsonl", "summary.json"
+ANSWERS = "answers.jsonl"
 _FREE = frozenset({"games", "pool"})
 """Keys of run.json that may differ when a run goes on: more games, and the same pool at another place."""
 

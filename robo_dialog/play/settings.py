@@ -49,8 +49,14 @@ class Questions:
     hindsight: float = 0.35
     """Share of turns in which the question tests an instruction, the episode's own or that of another episode."""
 
+    bank: int = 0
+    """Questions of the model's own about each instruction that are answered for the whole pool before the first game;
+    thousands of games then take seconds. 0: questions are thought of in every game."""
+
     def __post_init__(self) -> None:
         """Refuse settings under which nothing is asked."""
+        if self.bank < 0:
+            raise ConfigError(f"questions: bank is {self.bank}, expected a number of questions, or 0")
         if self.samples < 1 or self.max_tokens < 4 or not 0 < self.temperature < math.inf:
             raise ConfigError(
                 f"questions: samples {self.samples}, max-tokens {self.max_tokens} and temperature {self.temperature} "

@@ -77,7 +77,9 @@ class Table:
         return replace(self, game=self.game.aborted(reason), proposal=None)
 
 
-def lay(deal: Deal, rules: Rules, game_id: int, seed: int, images: Mapping[str, Image]) -> Table:
+def lay(
+    deal: Deal, rules: Rules, game_id: int, seed: int, images: Mapping[str, Image], *, banked: bool = False
+) -> Table:
     """The table of one game.
 
     Args:
@@ -86,16 +88,24 @@ def lay(deal: Deal, rules: Rules, game_id: int, seed: int, images: Mapping[str, 
         game_id: its number.
         seed: seed of the run.
         images: frame id to image, for at least the frames of `needed`.
+        banked: answers are known beforehand, so that another view, and no augmentation, is what tests them.
     """
     target = deal.candidates[deal.target]
-    seen = tuple(Sight(images[moment.frames[deal.guesser_camera]], moment.instruction) for moment in deal.candidates)
-    plain = images[target.frames[deal.describer_camera]]
-    described = plain if deal.augmentation is None else augment(plain, deal.augmentation)
-    checks = [Sight(augment(described, deal.check), target.instruction)]
-    if deal.describer_camera != deal.guesser_camera:
-        checks.append(seen[deal.target])
-    sight = Sight(described, target.instruction)
-    return Table(Game(rules, deal.target), deal, game_id, seed, seen, sight, tuple(checks))
+    seen = tuple(_sight(moment, deal.guesser_camera, images) for moment in deal.candidates)
+    described = _sight(target, deal.describer_camera, images)
+    if deal.augmentation is not None:
+        described = _augmented(described, deal.augmentation)
+    other = (seen[deal.target],) if deal.describer_camera != deal.guesser_camera else ()
+    checks = other if other and banked else (_augmented(described, deal.check), *other)
+    return Table(Game(rules, deal.target), deal, game_id, seed, seen, described, checks)
+
+
+def _sight(moment: Moment, camera: str, images: Mapping[str, Image]) -> Sight:
+    return Sight(images[moment.frames[camera]], moment.instruction, moment.frames[camera])
+
+
+def _augmented(sight: Sight, seed: int) -> Sight:
+    return Sight(augment(sight.image, seed), sight.instruction, f"{sight.name}-{seed}")
 
 
 def needed(deal: Deal) -> list[str]:

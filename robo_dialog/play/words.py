@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,6 +35,7 @@ _SIDES = frozenset({"back", "top"})
 """Content where they tell things apart, as in "the top drawer", and not in "on top of the drawer"."""
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _SLOT = "_"
+_SLOTS = re.compile(r"\b_(?: _)*\b")
 
 
 def words(text: str) -> list[str]:
@@ -63,6 +64,24 @@ class Lexicon:
         """The question with its slots masked: "is the _ _ on the plate". Questions of a family ask alike."""
         found = zip(words(question), _contents(question), strict=True)
         return " ".join(_SLOT if content in self.slots else word for word, content in found)
+
+    def template(self, text: str) -> str:
+        """A text with its slots masked and all else as it is: "Is the _ _ on the plate?"."""
+        contents = iter(_contents(text))
+        return _WORD.sub(lambda word: _SLOT if next(contents) in self.slots else word[0], text)
+
+    def filled(self, template: str, instruction: str) -> Iterator[str]:
+        """The template with the things of an instruction in its slots, in every way that fits."""
+        spaces = [len(space.split()) for space in _SLOTS.findall(template)]
+        for things in itertools.permutations(self._things(instruction), len(spaces)):
+            if [len(thing) for thing in things] == spaces:
+                parts = itertools.zip_longest(_SLOTS.split(template), map(" ".join, things), fillvalue="")
+                yield "".join(itertools.chain.from_iterable(parts))
+
+    def _things(self, instruction: str) -> list[tuple[str, ...]]:
+        """Runs of slot words in an instruction: ("red", "cube")."""
+        runs = itertools.groupby(_contents(instruction), key=lambda word: word in self.slots)
+        return list(dict.fromkeys(tuple(words) for is_thing, words in runs if is_thing))
 
     def concerns(self, question: str, instruction: str) -> bool:
         """Whether the question is about what the instruction asks for: it names nothing that the instruction does not.

@@ -73,7 +73,7 @@ class ModelJudge:
 
     def answers(self, images: Sequence[Image], questions: Sequence[str]) -> NDArray[np.float64]:
         """See `Judge.answers`."""
-        sights = [Sight(image, "") for image in images]
+        sights = [Sight(image, "", str(id(image))) for image in images]
         return judge(self.vlm, list(zip(sights, questions, strict=True))).margins
 
 
