@@ -88,7 +88,7 @@ def test_a_model_that_sees_wins_and_its_dialogs_are_kept(guesser: GuesserKind) -
     dialogs = play(engine(ScriptedVLM(oracle, ask), guesser=guesser))
     won = np.mean([dialog.outcome == "won" for dialog in dialogs])
     assert won > 0.8
-    assert sum(dialog.kept for dialog in dialogs) > 10
+    assert sum(dialog.kept for dialog in dialogs) > 7
     for dialog in dialogs:
         target = picture(int(dialog.describer.episode_id[1:]), dialog.describer.camera)
         assert [turn.answer for turn in dialog.turns] == [truth(target, turn.question) for turn in dialog.turns]

@@ -13,7 +13,7 @@ from robo_dialog.play.moments import Moment
 from robo_dialog.play.sampling import Dealer, likeness
 from robo_dialog.play.settings import Mix
 
-PAIRINGS = ("same", "augmented", "cross_view")
+PAIRINGS = ("same", "augmented", "cross_view", "all_views")
 KINDS = {
     "same_task": Mix(),
     "same_episode": Mix(same_task=0, same_episode=1),
@@ -58,8 +58,9 @@ def test_every_deal_is_a_playable_game(pairing, kind, candidates):
                 assert (other.episode_id, other.from_end) != (target.episode_id, 0)
                 assert other.final or (kind == "same_episode" and other.episode_id == target.episode_id)
         assert len({(m.episode_id, m.from_end) for m in deal.candidates}) == candidates
-        assert deal.describer_camera in target.frames
-        assert (deal.describer_camera != deal.guesser_camera) == (pairing == "cross_view")
+        assert set(deal.describer_cameras) <= target.frames.keys()
+        assert (deal.guesser_camera not in deal.describer_cameras) == (pairing in ("cross_view", "all_views"))
+        assert len(deal.describer_cameras) == (len(target.frames) - 1 if pairing == "all_views" else 1)
         assert (deal.augmentation is not None) == (pairing == "augmented")
 
 
@@ -211,7 +212,7 @@ def test_only_outcomes_that_two_cameras_see_are_targets_of_cross_view_games():
     for number in range(20):
         deal = one.deal(number)
         assert deal.candidates[deal.target].episode_id in {"e0", "e1", "e2"}
-        assert (deal.guesser_camera, deal.describer_camera) == ("front", "side")  # too few are seen from the side
+        assert (deal.guesser_camera, deal.describer_cameras) == ("front", ("side",))  # too few are seen from the side
 
 
 def test_cameras_with_too_few_outcomes_give_no_game():

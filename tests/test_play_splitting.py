@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robo_dialog.play.splitting import FEWEST, SMALLEST_HEAP, Split, split
+from robo_dialog.play.splitting import FEWEST, SMALLEST_HEAP, Split, robust_split, split
 
 COUNT, REPEATS = 120, 60
 scores = st.lists(st.floats(-50, 50).map(lambda x: round(x, 3)), min_size=2, max_size=60)
@@ -127,3 +127,30 @@ def test_scores_without_a_gap_are_not_split(values):
 def test_scores_that_are_no_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match="finite"):
         split([0.0, wrong, 1.0])
+
+
+def test_a_long_tail_does_not_draw_the_robust_split_into_a_heap():
+    rng = np.random.default_rng(0)
+    low = np.concatenate([rng.normal(-1.5, 0.7, 140), rng.normal(-9, 2.5, 60)])
+    high = rng.normal(2, 0.7, 200)
+    values = np.concatenate([low, high])
+
+    def wrong(threshold):
+        return (low > threshold).mean() + (high < threshold).mean()
+
+    found = robust_split(values)
+    assert wrong(found.threshold) < 0.03 < wrong(split(values).threshold)
+    assert found.separation == split(values).separation
+
+
+@given(scores)
+def test_the_robust_split_is_the_plain_one_where_there_are_no_two_heaps(values):
+    assert split(values).trust or robust_split(values) == split(values)
+
+
+@given(st.floats(0.1, 10), st.floats(-20, 20))
+def test_the_robust_split_follows_scale_and_shift(scale, shift):
+    rng = np.random.default_rng(1)
+    values = np.concatenate([rng.normal(-2, 0.6, 90), rng.normal(2, 0.6, 110)])
+    moved = robust_split(scale * values + shift).threshold
+    assert moved == pytest.approx(scale * robust_split(values).threshold + shift, abs=1e-6 * (1 + scale + abs(shift)))

@@ -75,6 +75,8 @@ class Dialog:
     """What the Guesser sees."""
     target: int
     describer: View
+    others: tuple[View, ...] = ()
+    """Further views that the Describer sees at once."""
     turns: tuple[DialogTurn, ...] = ()
     guesses: tuple[int, ...] = ()
     """Per rotation, as an index into `candidates`."""
@@ -84,6 +86,12 @@ class Dialog:
     kept: bool = False
     reasons: tuple[str, ...] = ()
     """Why the filters rejected it; empty if kept."""
+
+    @property
+    def target_views(self) -> tuple[View, ...]:
+        """All recorded views of the target that were in play, the Describer's first; an answer is true of each."""
+        mine = (self.describer, *self.others)
+        return mine if self.pairing in ("same", "augmented") else (*mine, self.candidates[self.target])
 
     def judged(self, reasons: tuple[str, ...]) -> Dialog:
         """The same dialog with the filters' reasons."""
@@ -106,6 +114,7 @@ def parse(line: str) -> Dialog:
             **values,
             "candidates": tuple(View(**view) for view in values["candidates"]),
             "describer": View(**values["describer"]),
+            "others": tuple(View(**view) for view in values["others"]),
             "turns": tuple(_turn(turn) for turn in values["turns"]),
             "guesses": tuple(values["guesses"]),
             "reasons": tuple(values["reasons"]),

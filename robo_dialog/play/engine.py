@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from robo_dialog.play.dialog import Dialog, DialogTurn
 from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser
-from robo_dialog.play.judging import Answers, Known, Offsets, attempted, judge, p_yes, sigmoid
+from robo_dialog.play.judging import Answers, Floats, Known, Offsets, attempted, judge, shifted, sigmoid
 from robo_dialog.play.proposals import Bank, Proposal, about_instructions, ask_prompt, sampled
 from robo_dialog.play.sampling import Dealer
 from robo_dialog.play.settings import GuesserKind, Settings
@@ -143,7 +143,7 @@ class Engine:
         open_ones = [(table, put) for table, put in asked if put is not None]
         pairs = [(sight, put.proposal.question) for table, put in open_ones for sight in table.sights]
         judgement = judge(self.vlm, pairs, self.answers)
-        calibrated, raw = p_yes(pairs, judgement.margins, self.offsets), sigmoid(judgement.margins)
+        calibrated = shifted(pairs, judgement.margins, self.offsets)
         after: list[Table] = []
         start = 0
         for table, put in asked:
@@ -155,16 +155,8 @@ class Engine:
             if failure is not None:
                 after.append(table.abort(failure))
             else:
-                turn = DialogTurn(
-                    question=put.proposal.question,
-                    source=put.proposal.source,
-                    answer=bool(calibrated[start] >= 0.5),
-                    p_yes=float(calibrated[start]),
-                    raw_p_yes=float(raw[start]),
-                    candidate_p_yes=put.candidate_p_yes,
-                    checks=tuple(calibrated[start + 1 : end].tolist()),
-                )
-                after.append(table.answer(turn))
+                own = slice(start, start + len(table.described))
+                after.append(table.answer(_turn(put, judgement.margins[own], calibrated[start:end])))
             start = end
         return after
 
@@ -182,3 +174,23 @@ class Engine:
             else:
                 after.append(table.conclude(said.rotations, said.blank))
         return after
+
+
+def _turn(put: Judged, raw: Floats, calibrated: Floats) -> DialogTurn:
+    """What was asked and answered.
+
+    Args:
+        put: the question.
+        raw: (V,) margins in the Describer's views.
+        calibrated: (V + C,) calibrated margins in these views, then in the other sights of the target.
+    """
+    mean = sigmoid(calibrated[: len(raw)].mean())
+    return DialogTurn(
+        question=put.proposal.question,
+        source=put.proposal.source,
+        answer=bool(mean >= 0.5),
+        p_yes=float(mean),
+        raw_p_yes=float(sigmoid(raw.mean())),
+        candidate_p_yes=put.candidate_p_yes,
+        checks=tuple(sigmoid(calibrated[len(raw) :]).tolist()),
+    )

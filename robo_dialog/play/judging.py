@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_dialog.play.proposals import answer_prompt
-from robo_dialog.play.words import Lexicon
-from robo_dialog.vlm.prompts import ANSWERS
+from robo_dialog.play.words import Lexicon, same_question
+from robo_dialog.vlm.prompts import ANSWERS, success_question
 from robo_dialog.vlm.protocol import VLM, Image, PromptsFailed
 
 Floats = npt.NDArray[np.float64]
@@ -46,10 +46,15 @@ class Offsets:
 
     lexicon: Lexicon
     by_family: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, float] = field(default_factory=dict)
+    """By family of tests of an instruction that are put to episodes of this very instruction."""
 
     def of(self, question: str, instruction: str) -> float:
         """The offset of one question about one episode, in logits."""
-        offset = self.by_family.get(self.lexicon.family(question), 0.0)
+        family = self.lexicon.family(question)
+        if family in self.own and same_question(question, success_question(instruction)):
+            return self.own[family]
+        offset = self.by_family.get(family, 0.0)
         return offset if offset and self.lexicon.concerns(question, instruction) else 0.0
 
 
@@ -94,14 +99,19 @@ def judge(vlm: VLM, pairs: Sequence[tuple[Sight, str]], answers: Answers | None 
 
 def p_yes(pairs: Sequence[tuple[Sight, str]], margins: Floats, offsets: Offsets) -> Floats:
     """Calibrated P(yes), (N,)."""
+    return sigmoid(shifted(pairs, margins, offsets))
+
+
+def shifted(pairs: Sequence[tuple[Sight, str]], margins: Floats, offsets: Offsets) -> Floats:
+    """Calibrated margins, (N,) in logits."""
     asked = [(question, sight.instruction) for sight, question in pairs]
     shift = {one: offsets.of(*one) for one in set(asked)}
-    return sigmoid(margins - np.array([shift[one] for one in asked]))
+    return margins - np.array([shift[one] for one in asked], np.float64)
 
 
-def sigmoid(margins: Floats) -> Floats:
+def sigmoid(margins: npt.ArrayLike) -> Floats:
     """P(yes) of margins, without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(margins / 2)))
+    return np.asarray(0.5 * (1 + np.tanh(np.asarray(margins, np.float64) / 2)), np.float64)
 
 
 def attempted(call: Callable[[], T]) -> tuple[T, dict[int, str]]:

@@ -21,7 +21,7 @@ from robo_dialog.play.judging import Offsets, Sight, attempted, judge
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Bank, Proposal
 from robo_dialog.play.settings import GuesserKind
-from robo_dialog.play.splitting import FEWEST, Split, split
+from robo_dialog.play.splitting import FEWEST, Split, robust_split, split
 from robo_dialog.play.words import words
 from robo_dialog.vlm.prompts import CAPTION_REQUEST, success_question
 from robo_dialog.vlm.protocol import VLM, Image, Message
@@ -30,6 +30,8 @@ TRIAL_GAMES = 48
 """Games by which the Guesser is chosen, and whose questions show which families there are."""
 POPULATION = 120
 """Most answers that one offset is found from."""
+OUTCOMES = 400
+"""Most outcomes that the boundary of a family of instructions is found from."""
 CAPTIONS = 48
 TRIAL_SEED = 2**31
 """Number of the first trial game, beyond the numbers of all others."""
@@ -44,6 +46,8 @@ class Preparation:
     """Share of the trial games won in every rotation, by Guesser; empty where the settings name the Guesser."""
     splits: dict[str, Split] = field(default_factory=dict)
     """How the answers to each family of questions split; offsets follow from it."""
+    own: dict[str, Split] = field(default_factory=dict)
+    """The same of tests of instructions, put to episodes of these very instructions."""
     caption_words: tuple[str, ...] = ()
     bank: Bank = field(default_factory=dict)
 
@@ -59,15 +63,19 @@ class Preparation:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; offset and trust of every split are spelled out for readers."""
-        splits = {
-            family: {**asdict(found), "trust": found.trust, "offset": found.offset}
-            for family, found in sorted(self.splits.items())
-        }
+        splits, own = (
+            {
+                family: {**asdict(found), "trust": found.trust, "offset": found.offset}
+                for family, found in sorted(some.items())
+            }
+            for some in (self.splits, self.own)
+        )
         bank = {own: [[one.question, one.source] for one in some] for own, some in self.bank.items()}
         return {
             "guesser": self.guesser,
             "trials": self.trials,
             "splits": splits,
+            "own": own,
             "caption_words": self.caption_words,
             "bank": bank,
         }
@@ -81,9 +89,12 @@ def from_json(values: dict[str, Any], path: Path) -> Preparation:
     """
     try:
         names = ("threshold", "separation", "upper_share", "count")
-        splits = {family: Split(*(found[name] for name in names)) for family, found in values["splits"].items()}
+        splits, own = (
+            {family: Split(*(found[name] for name in names)) for family, found in values[key].items()}
+            for key in ("splits", "own")
+        )
         bank = {own: tuple(Proposal(*one) for one in some) for own, some in values["bank"].items()}
-        return Preparation(values["guesser"], values["trials"], splits, tuple(values["caption_words"]), bank)
+        return Preparation(values["guesser"], values["trials"], splits, own, tuple(values["caption_words"]), bank)
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: is damaged ({error!r}); delete the folder and play again") from error
 
@@ -112,8 +123,10 @@ def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
     size = engine.settings.questions.bank
     bank = gather(engine, finals, found.vocabulary(engine.instructions), size) if size else {}
     asked |= {proposal.question for some in bank.values() for proposal in some}
-    splits = _splits(engine, sorted(asked), finals) if engine.settings.calibrate else {}
-    return replace(found, splits=splits, bank=bank)
+    found = replace(found, bank=bank)
+    if not engine.settings.calibrate:
+        return found
+    return replace(found, splits=_splits(engine, sorted(asked), finals), own=_own_splits(engine, finals))
 
 
 def _trials(engine: Engine) -> dict[GuesserKind, list[Dialog]]:
@@ -141,6 +154,17 @@ def _splits(engine: Engine, questions: Sequence[str], finals: Sequence[Moment]) 
         if len(drawn) >= FEWEST:
             found[family] = split(_fused(engine, drawn))
     return found
+
+
+def _own_splits(engine: Engine, finals: Sequence[Moment]) -> dict[str, Split]:
+    """Margins of every outcome's own instruction, by family of instructions; some of them succeeded, some did not."""
+    populations: dict[str, list[tuple[str, Moment]]] = {}
+    rng = np.random.default_rng([engine.dealer.seed, 9])
+    for place in rng.permutation(len(finals)):
+        question = success_question(finals[place].instruction)
+        populations.setdefault(engine.offsets.lexicon.family(question), []).append((question, finals[place]))
+    large = {family: some[:OUTCOMES] for family, some in sorted(populations.items()) if len(some) >= FEWEST}
+    return {family: robust_split(_fused(engine, some)) for family, some in large.items()}
 
 
 def _fused(engine: Engine, population: Sequence[tuple[str, Moment]]) -> list[float]:
@@ -175,4 +199,5 @@ def captions(vlm: VLM, images: Sequence[Image]) -> list[str]:
 
 def offsets_of(engine: Engine, preparation: Preparation) -> Offsets:
     """The offsets of a preparation, for the engine's pool."""
-    return Offsets(engine.offsets.lexicon, preparation.offsets)
+    own = {family: found.threshold for family, found in preparation.own.items() if found.trust}
+    return Offsets(engine.offsets.lexicon, preparation.offsets, own)

@@ -125,7 +125,7 @@ def _groups(dialog: Dialog) -> tuple[str, ...]:
 
 
 def _views(dialog: Dialog) -> tuple[View, ...]:
-    return (*dialog.candidates, dialog.describer)
+    return (*dialog.candidates, dialog.describer, *dialog.others)
 
 
 def _shares(dialogs: Sequence[Dialog], kind: Callable[[Dialog], str]) -> list[dict[str, Any]]:
@@ -151,7 +151,8 @@ def _game(dialog: Dialog) -> dict[str, Any]:
         raise ConfigError(f"game {dialog.game_id} holds the number {constant}; play the run again")
 
     values: dict[str, Any] = json.loads(dialog.line(), parse_constant=refuse)
-    for view, content in zip(_views(dialog), (*values["candidates"], values["describer"]), strict=True):
+    shown = (*values["candidates"], values["describer"], *values["others"])
+    for view, content in zip(_views(dialog), shown, strict=True):
         content["image"] = _image_key(view)
     return values
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robo_dialog.play.dialog import Dialog, Source, View
+from robo_dialog.play.settings import Pairing
 from robo_dialog.play.views import augment
 from robo_dialog.vlm.prompts import ANSWERS, ask_request, guess_request
 from robo_dialog.vlm.protocol import Image, Message, Prompt
@@ -26,7 +27,7 @@ class Row:
     sources: tuple[Source, ...]
     """Who thought of each question in it."""
     instruction: str
-    pairing: Literal["same", "augmented", "cross_view"]
+    pairing: Pairing
     round: int
     game_id: int
 
@@ -58,9 +59,7 @@ def training_rows(dialogs: Iterable[Dialog], image_of: Callable[[str], Image]) -
 
 def _describer_rows(dialog: Dialog, image_of: Callable[[str], Image]) -> Iterator[Row]:
     """What was answered is true of the scene, so it is learned in every view of the target that was in play."""
-    other = dialog.candidates[dialog.target]
-    views = (dialog.describer, other) if dialog.pairing == "cross_view" else (dialog.describer,)
-    for view in views:
+    for view in dialog.target_views:
         seen = _seen(view, image_of)
         for turn in dialog.turns:
             messages = (Message("user", turn.question, (seen,)), Message("assistant", _word(turn.answer)))

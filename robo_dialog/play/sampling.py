@@ -14,6 +14,9 @@ from robo_dialog.play.moments import Moment
 from robo_dialog.play.settings import Kind, Mix, Pairing
 from robo_dialog.play.words import same_question, words
 
+ACROSS: tuple[Pairing, ...] = ("cross_view", "all_views")
+"""Pairings in which the Describer does not see what the Guesser sees."""
+
 
 @dataclass(frozen=True)
 class Deal:
@@ -23,7 +26,7 @@ class Deal:
     candidates: tuple[Moment, ...]
     target: int
     guesser_camera: str
-    describer_camera: str
+    describer_cameras: tuple[str, ...]
     augmentation: int | None
     """Seed of the Describer's augmentation, in games whose pairing asks for one."""
     check: int
@@ -64,8 +67,11 @@ class Dealer:
         for moment in moments:
             if not moment.final:
                 self._earlier.setdefault(moment.episode_id, []).append(moment)
+        self._by_instruction: dict[str, list[Moment]] = {}
+        for moment in self._outcomes:
+            self._by_instruction.setdefault(moment.instruction, []).append(moment)
         self._shared = _shared_cameras(self._outcomes, candidates)
-        fewest = 2 if pairing == "cross_view" else 1
+        fewest = 2 if pairing in ACROSS else 1
         self._targets = [m for m in self._outcomes if len(m.frames) >= fewest and self._shared & m.frames.keys()]
         self._likeness = cache(likeness)
         self._check()
@@ -96,22 +102,26 @@ class Dealer:
             )
         if not self._targets:
             raise ConfigError(
-                "pairing is `cross_view`, but no final moment of the pool is seen by two cameras; "
+                f"pairing is `{self._pairing}`, but no final moment of the pool is seen by two cameras; "
                 "choose pairing `augmented` or ingest a second camera"
             )
         if self._mix.nearest > 0 and not self._embeddings:
             raise ConfigError("mix.nearest needs a model that embeds images, which this one cannot; set it to 0")
 
-    def _cameras(self, target: Moment, rng: np.random.Generator) -> tuple[str, str]:
-        """The Guesser's and the Describer's camera."""
+    def _cameras(self, target: Moment, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
+        """The Guesser's camera and the Describer's."""
         common = [name for name in target.frames if name in self._shared]
         seen_by = common[int(rng.integers(len(common)))]
-        if self._pairing != "cross_view":
-            return seen_by, seen_by
-        others = [name for name in target.frames if name != seen_by]
-        return seen_by, others[int(rng.integers(len(others)))]
+        others = tuple(name for name in target.frames if name != seen_by)
+        if self._pairing == "all_views":
+            return seen_by, others
+        return seen_by, (others[int(rng.integers(len(others)))],) if self._pairing == "cross_view" else (seen_by,)
 
     def _distractors(self, target: Moment, kind: Kind, camera: str, rng: np.random.Generator) -> list[Moment]:
+        if kind == "same_task":
+            alike = self._others_alike(target, camera)
+            if len(alike) >= self._size - 1:
+                return [alike[i] for i in rng.permutation(len(alike))[: self._size - 1]]
         others = [m for m in self._outcomes if m.episode_id != target.episode_id and camera in m.frames]
         others = [others[i] for i in rng.permutation(len(others))]
         if kind == "nearest":
@@ -126,6 +136,15 @@ class Dealer:
         others.sort(key=lambda moment: moment.frames[camera] == target.frames[camera])
         chosen = others[: self._size - 1]
         return [chosen[i] for i in rng.permutation(len(chosen))]
+
+    def _others_alike(self, target: Moment, camera: str) -> list[Moment]:
+        """Outcomes of other attempts at the very instruction that look different."""
+        mine = target.frames[camera]
+        return [
+            moment
+            for moment in self._by_instruction[target.instruction]
+            if moment.episode_id != target.episode_id and moment.frames.get(camera, mine) != mine
+        ]
 
 
 def _drawn(mix: Mix, rng: np.random.Generator) -> Kind:

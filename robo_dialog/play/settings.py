@@ -11,7 +11,7 @@ from robo_dialog.play.rules import Rules
 
 GuesserKind = Literal["prompt", "likelihood"]
 Kind = Literal["same_task", "same_episode", "nearest", "random"]
-Pairing = Literal["same", "augmented", "cross_view"]
+Pairing = Literal["same", "augmented", "cross_view", "all_views"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Settings:
 
     rules: Rules = field(default_factory=Rules)
     pairing: Pairing = "cross_view"
-    """What the Describer sees: the Guesser's view, an augmentation of it, or another camera at the same moment."""
+    """What the Describer sees: the Guesser's view, an augmentation of it, another camera at the same moment, or all
+    cameras but the Guesser's, whose answers it averages."""
     mix: Mix = field(default_factory=Mix)
     guesser: Literal["auto", "prompt", "likelihood"] = "auto"
     """How the Guesser works; `auto` takes what wins more of a few trial games."""

@@ -66,3 +66,23 @@ def split(scores: npt.ArrayLike) -> Split:
     best = int(between.argmax())
     threshold = (ordered[best] + ordered[best + 1]) / 2
     return Split(float(threshold), float(between[best] / ordered.var()), float(1 - (best + 1) / count), count)
+
+
+def robust_split(scores: npt.ArrayLike) -> Split:
+    """The best split of scores (N,) of which far ones count little more than near ones.
+
+    One heap with a long tail draws the best split of the scores themselves towards the tail: a model is far surer of
+    some of its answers than of others, and surer still of those that it was tuned on. Whether there are two heaps is
+    judged by the scores as they are.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    plain = split(scores)
+    values = np.asarray(scores, np.float64)
+    middle, scale = float(np.median(values)), float(values.std())
+    if not plain.trust:
+        return plain
+    cut = split(np.tanh((values - middle) / scale)).threshold
+    threshold = middle + scale * float(np.arctanh(cut))
+    return Split(threshold, plain.separation, float((values > threshold).mean()), plain.count)

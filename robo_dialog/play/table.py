@@ -22,7 +22,7 @@ from robo_dialog.vlm.protocol import Image
 class Table:
     """One game with its images; advanced by making a new one.
 
-    `seen`: the Guesser's sight of every candidate. `described`: the Describer's sight of the target. `checks`: other
+    `seen`: the Guesser's sight of every candidate. `described`: the Describer's sights of the target. `checks`: other
     sights of the target, in which an answer must hold.
     """
 
@@ -31,7 +31,7 @@ class Table:
     game_id: int
     seed: int
     seen: tuple[Sight, ...]
-    described: Sight
+    described: tuple[Sight, ...]
     checks: tuple[Sight, ...]
     proposal: Proposal | None = None
     turns: tuple[DialogTurn, ...] = ()
@@ -39,12 +39,12 @@ class Table:
     @property
     def instruction(self) -> str:
         """Instruction of the target's episode."""
-        return self.described.instruction
+        return self.described[0].instruction
 
     @property
     def sights(self) -> tuple[Sight, ...]:
         """All sights of the target that are asked: the Describer's first."""
-        return (self.described, *self.checks)
+        return (*self.described, *self.checks)
 
     @property
     def said(self) -> list[tuple[str, bool]]:
@@ -92,11 +92,11 @@ def lay(
     """
     target = deal.candidates[deal.target]
     seen = tuple(_sight(moment, deal.guesser_camera, images) for moment in deal.candidates)
-    described = _sight(target, deal.describer_camera, images)
+    described = tuple(_sight(target, camera, images) for camera in deal.describer_cameras)
     if deal.augmentation is not None:
-        described = _augmented(described, deal.augmentation)
-    other = (seen[deal.target],) if deal.describer_camera != deal.guesser_camera else ()
-    checks = other if other and banked else (_augmented(described, deal.check), *other)
+        described = tuple(_augmented(sight, deal.augmentation) for sight in described)
+    other = (seen[deal.target],) if deal.guesser_camera not in deal.describer_cameras else ()
+    checks = other if other and banked else (_augmented(described[0], deal.check), *other)
     return Table(Game(rules, deal.target), deal, game_id, seed, seen, described, checks)
 
 
@@ -111,13 +111,17 @@ def _augmented(sight: Sight, seed: int) -> Sight:
 def needed(deal: Deal) -> list[str]:
     """Ids of the frames that a deal shows."""
     target = deal.candidates[deal.target]
-    return [*(moment.frames[deal.guesser_camera] for moment in deal.candidates), target.frames[deal.describer_camera]]
+    return [
+        *(moment.frames[deal.guesser_camera] for moment in deal.candidates),
+        *(target.frames[camera] for camera in deal.describer_cameras),
+    ]
 
 
 def record(table: Table, *, round_number: int, model: str, guesser: GuesserKind, pairing: Pairing) -> Dialog:
     """The dialog of a game that is over."""
     deal, game = table.deal, table.game
     target = deal.candidates[deal.target]
+    described = tuple(_view(target, camera, deal.augmentation) for camera in deal.describer_cameras)
     return Dialog(
         game_id=table.game_id,
         seed=table.seed,
@@ -129,7 +133,8 @@ def record(table: Table, *, round_number: int, model: str, guesser: GuesserKind,
         instruction=table.instruction,
         candidates=tuple(_view(moment, deal.guesser_camera) for moment in deal.candidates),
         target=deal.target,
-        describer=_view(target, deal.describer_camera, deal.augmentation),
+        describer=described[0],
+        others=described[1:],
         turns=table.turns,
         guesses=game.guesses,
         blank_guess=game.blank_guess,
