@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,13 @@ def test_rows_come_one_dialog_after_another():
     rows = training_rows([dialog(view("second")), dialog(view("a later one"))], image_of)
     next(rows)
     assert asked == ["second"]
+
+
+def test_answers_that_contradict_each_other_are_not_learned():
+    describer = PAIRINGS["cross_view"][0]
+    one = dialog(describer, "cross_view", game_id=1)
+    other = dialog(describer, "cross_view", game_id=2, turns=(replace(one.turns[0], answer=False), one.turns[1]))
+    rows = [row for row in training_rows([one, other], frame) if row.role == "describer"]
+    assert {said(row)[0][1] for row in rows} == {"Is the gripper open?"}
+    rejected = replace(other, kept=False)
+    assert len([row for row in training_rows([one, rejected], frame) if row.role == "describer"]) == 4

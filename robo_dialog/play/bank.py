@@ -76,10 +76,8 @@ def answered(
     """
     finals = [moment for moment in moments if moment.final]
     parts = [finals[start : start + ASKED_AT_ONCE] for start in range(0, len(finals), ASKED_AT_ONCE)]
-    known: dict[tuple[str, str], float] = {}
     lines = _whole_lines(path)
-    for line in lines:
-        known |= _parsed(line, path)
+    known = dict(answers_in(path))
     with path.open("ab") as file:
         for number, part in enumerate(parts[len(lines) :], start=len(lines) + 1):
             found = _asked(engine, part, bank)
@@ -88,6 +86,18 @@ def answered(
             os.fsync(file.fileno())
             known |= found
             on_step(min(number * ASKED_AT_ONCE, len(finals)))
+    return known
+
+
+def answers_in(path: Path) -> Known:
+    """What a file of `answered` holds.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    known: dict[tuple[str, str], float] = {}
+    for line in _whole_lines(path):
+        known |= _parsed(line, path)
     return known
 
 

@@ -22,7 +22,7 @@ from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Bank, Proposal
 from robo_dialog.play.settings import GuesserKind
 from robo_dialog.play.splitting import FEWEST, Split, robust_split, split
-from robo_dialog.play.words import words
+from robo_dialog.play.words import Lexicon, words
 from robo_dialog.vlm.prompts import CAPTION_REQUEST, success_question
 from robo_dialog.vlm.protocol import VLM, Image, Message
 
@@ -55,6 +55,11 @@ class Preparation:
     def offsets(self) -> dict[str, float]:
         """By family; only those that change something."""
         return {family: found.offset for family, found in self.splits.items() if found.offset}
+
+    def offsets_by(self, lexicon: Lexicon) -> Offsets:
+        """For a pool with this lexicon."""
+        own = {family: found.threshold for family, found in self.own.items() if found.trust}
+        return Offsets(lexicon, self.offsets, own)
 
     def vocabulary(self, instructions: Sequence[str]) -> Vocabulary:
         """What questions may be made of."""
@@ -199,5 +204,4 @@ def captions(vlm: VLM, images: Sequence[Image]) -> list[str]:
 
 def offsets_of(engine: Engine, preparation: Preparation) -> Offsets:
     """The offsets of a preparation, for the engine's pool."""
-    own = {family: found.threshold for family, found in preparation.own.items() if found.trust}
-    return Offsets(engine.offsets.lexicon, preparation.offsets, own)
+    return preparation.offsets_by(engine.offsets.lexicon)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,23 +45,41 @@ class Row:
 def training_rows(dialogs: Iterable[Dialog], image_of: Callable[[str], Image]) -> Iterator[Row]:
     """Rows of all kept dialogs, in their order: one per answer and view for the Describer, then one for the Guesser.
 
-    The filters alone decide what is kept; every question trains, whoever thought of it.
+    The filters alone decide what is kept; every question trains, whoever thought of it. An answer that another kept
+    dialog contradicts gives no row: nobody knows which of them is right.
 
     Args:
         dialogs: judged by the filters; those not kept give no row.
         image_of: the recorded frame of an id, (H, W, 3) uint8 RGB.
     """
+    kept = [dialog for dialog in dialogs if dialog.kept]
+    doubtful = contradicted(kept)
+    for dialog in kept:
+        yield from _describer_rows(dialog, image_of, doubtful)
+        yield _guesser_row(dialog, image_of)
+
+
+def contradicted(dialogs: Iterable[Dialog]) -> set[tuple[str, int, str]]:
+    """Episode, steps from its end, and question, of everything that was answered both ways."""
+    said: dict[tuple[str, int, str], bool] = {}
+    both = set()
     for dialog in dialogs:
-        if dialog.kept:
-            yield from _describer_rows(dialog, image_of)
-            yield _guesser_row(dialog, image_of)
+        for turn in dialog.turns:
+            key = (dialog.describer.episode_id, dialog.describer.from_end, turn.question)
+            if said.setdefault(key, turn.answer) != turn.answer:
+                both.add(key)
+    return both
 
 
-def _describer_rows(dialog: Dialog, image_of: Callable[[str], Image]) -> Iterator[Row]:
+def _describer_rows(
+    dialog: Dialog, image_of: Callable[[str], Image], doubtful: Container[tuple[str, int, str]]
+) -> Iterator[Row]:
     """What was answered is true of the scene, so it is learned in every view of the target that was in play."""
+    about = dialog.describer
+    turns = [turn for turn in dialog.turns if (about.episode_id, about.from_end, turn.question) not in doubtful]
     for view in dialog.target_views:
         seen = _seen(view, image_of)
-        for turn in dialog.turns:
+        for turn in turns:
             messages = (Message("user", turn.question, (seen,)), Message("assistant", _word(turn.answer)))
             yield _row(dialog, "describer", messages, (view,), (turn.source,))
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robo_dialog.errors import ConfigError
+from robo_dialog.play.rows import Row
+from robo_episodes.images import encode_png
 
 Speaker = Literal["user", "assistant"]
 _COLUMNS = ("images", "messages", "role")
@@ -55,6 +57,17 @@ def read_examples(paths: Sequence[Path]) -> list[Example]:
         for role, names, images, talk in _rows(path):
             _, talks = found.setdefault((role, names), (images, {}))
             talks[talk] = None
+    return [Example(role, names, images, tuple(talks)) for (role, names), (images, talks) in found.items()]
+
+
+def examples_of(rows: Iterable[Row]) -> list[Example]:
+    """Rows as examples, by their images, as `read_examples` would read them from a file."""
+    found: dict[tuple[str, tuple[str, ...]], tuple[tuple[bytes, ...], dict[Talk, None]]] = {}
+    for row in rows:
+        key = (str(row.role), row.image_names)
+        if key not in found:
+            found[key] = (tuple(encode_png(image) for image in row.messages[0].images), {})
+        found[key][1][Talk(tuple((message.role, message.text) for message in row.messages))] = None
     return [Example(role, names, images, tuple(talks)) for (role, names), (images, talks) in found.items()]
 
 

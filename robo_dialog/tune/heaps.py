@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_dialog.play.splitting import FEWEST, Split, split
+from robo_dialog.play.splitting import FEWEST, Split, robust_split
 from robo_dialog.tune.camera_weights import best_agreements, fused
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def find_heaps(margins: Floats, weights: Floats) -> Heaps:
         weights: (C,) of the cameras.
     """
     means = fused(margins, weights)
-    found, agreement = split(means[np.isfinite(means)]), agreement_of(margins)
+    found, agreement = robust_split(means[np.isfinite(means)]), agreement_of(margins)
     reason = ""
     if found.count < FEWEST:
         reason = f"only {found.count} episodes, {FEWEST} are needed"

@@ -1,0 +1,1 @@
+"""Rounds of self-improvement: play, filter, tune, calibrate, export, gate."""

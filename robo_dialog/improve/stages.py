@@ -1,0 +1,166 @@
+"""The stages of a round, each a function from files to files: what is there already is not made again.
+
+round-1/games/             a run of `play`
+round-1/model/             the tuned checkpoint
+round-1/bundle/            the detector, calibrated without labels on episodes that nothing was learned from
+round-1/gate.json          whether it replaces the one of before, and why
+round-1/evaluation.json    figures on labelled episodes, if there are any; decides nothing
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.detector import Detector
+from robo_dialog.detect.manifest import MANIFEST, Lineage
+from robo_dialog.improve.settings import RoundSettings
+from robo_dialog.models import embedded_model
+from robo_dialog.play.dialog import Dialog, read_dialogs
+from robo_dialog.play.frames import FrameStore
+from robo_dialog.play.moments import digest
+from robo_dialog.play.play_command import Play
+from robo_dialog.play.rows import training_rows
+from robo_dialog.play.run_folder import DIALOGS, SUMMARY, read_json
+from robo_dialog.tune.evaluation import evaluate
+from robo_dialog.tune.evaluation_report import Evaluated
+from robo_dialog.tune.examples import Example, examples_of
+from robo_dialog.tune.export import export_bundle
+from robo_dialog.tune.gate import decide
+from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.judged import judged_episodes
+from robo_dialog.tune.judges import BundleJudge
+from robo_dialog.tune.passes import looked, views_of
+from robo_dialog.tune.promotion import Games, Grounds, gather
+from robo_dialog.tune.recalibrate import recalibrated
+from robo_dialog.tune.replays import digest_of
+from robo_dialog.tune.training import tune
+from robo_dialog.tune.unlabelled import calibrate_without_labels
+from robo_dialog.vlm.choice import ModelChoice
+from robo_episodes.pool import FramePool, write_json
+
+GATE_GAMES = 1000
+"""Games that the gate plays anew, at most."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: its folder, number from 1, the checkpoint that it begins with and the bundle of that."""
+
+    folder: Path
+    number: int
+    model: str
+    champion: Path
+
+
+def is_held_out(episode_id: str, share: float) -> bool:
+    """Whether nothing is learned from an episode: depends on its id alone, so it is the same in every round."""
+    drawn = int.from_bytes(hashlib.sha256(episode_id.encode()).digest()[:6], "big") / 2**48
+    return drawn < share
+
+
+def play_round(this: Round, pool: Path, settings: RoundSettings) -> dict[str, Any]:
+    """Play the round's games, as far as they are not played; the summary of the run."""
+    out = this.folder / "games"
+    if not (out / SUMMARY).exists():
+        Play(
+            pool,
+            out,
+            games=settings.games,
+            seed=settings.seed + this.number,
+            round=this.number,
+            vlm=ModelChoice(this.model),
+            settings=settings.play,
+        ).run()
+    return read_json(out / SUMMARY)
+
+
+def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSettings) -> dict[str, Any]:
+    """Tune on the kept dialogs about episodes that are not held out."""
+    out = this.folder / "model"
+    if not (out / "tuning.json").exists():
+        kept = [
+            dialog
+            for dialog in read_dialogs(this.folder / "games" / DIALOGS)
+            if dialog.kept and not is_held_out(dialog.describer.episode_id, settings.held_out)
+        ]
+        examples = examples_of(training_rows(kept, FrameStore(FramePool.open(pool)).image))
+        tuned = tune_on(examples, this.model, out, anchors, settings)
+        write_json(out / "tuning.json", tuned)
+    return read_json(out / "tuning.json")
+
+
+def tune_on(
+    examples: Sequence[Example], model: str, out: Path, anchors: Sequence[Example], settings: RoundSettings
+) -> dict[str, Any]:
+    """Tune a checkpoint on examples; `out` appears whole, and an interrupted run goes on."""
+    work = out.with_name(f"{out.name}.work")
+    merged = work / "merged"
+    shutil.rmtree(merged, ignore_errors=True)
+    start = embedded_model() if model == "tiny" else Path(model)
+    tuned = tune(start, examples, anchors, settings.tune, work=work / "checkpoints", out=merged)
+    merged.replace(out)
+    shutil.rmtree(work)
+    return {"model": model, **vars(tuned)}
+
+
+def detector_of(model: str, pool: Path, out: Path, lineage: Lineage, held_out: float) -> Path:
+    """The bundle of a checkpoint, calibrated without labels on the held-out outcomes of the pool."""
+    if (out / MANIFEST).exists():
+        return out
+    plain = out.with_name(f"{out.name}.plain")
+    if not (plain / MANIFEST).exists():
+        export_bundle(embedded_model() if model == "tiny" else Path(model), plain, lineage=lineage, name="detector")
+    judge, frames = BundleJudge(Detector.load(plain)), FramePool.open(pool)
+    views = views_of(frames, augmentations=1)
+    held = [one for one in views.outcomes if is_held_out(one.episode_id, held_out)]
+    views = replace(views, outcomes=held, beginnings={})
+    with looked(judge, frames, views, Calibration(), None, "boundaries of success") as margins:
+        calibration = calibrate_without_labels(views, Calibration(), margins).calibration
+    recalibrated(plain, calibration, out)
+    shutil.rmtree(plain)
+    return out
+
+
+def export(this: Round, pool: Path, settings: RoundSettings) -> Path:
+    """The round's detector."""
+    dialogs = digest_of(this.folder / "games" / DIALOGS)
+    recipe = json.dumps({"round": this.number, "steps": settings.tune.steps, "games": settings.games})
+    lineage = Lineage(this.model, digest(FramePool.open(pool)), dialogs, recipe)
+    return detector_of(str(this.folder / "model"), pool, this.folder / "bundle", lineage, settings.held_out)
+
+
+def gate(
+    this: Round, candidate: Path, pool: Path, anchors: Sequence[Example], settings: RoundSettings, limits: Limits
+) -> dict[str, Any]:
+    """Whether the candidate replaces the champion, by games about held-out episodes; no label is read."""
+    path = this.folder / "gate.json"
+    if not path.exists():
+        games = [dialog for dialog in read_dialogs(this.folder / "games" / DIALOGS) if _may_decide(dialog, settings)]
+        grounds = Grounds(games=Games(FramePool.open(pool), games[:GATE_GAMES]), anchor=anchors)
+        decision = decide(gather(candidate, this.champion, grounds).evidence, limits)
+        write_json(path, decision.as_json())
+    return read_json(path)
+
+
+def measured(bundle: Path, episodes: Path, out: Path) -> dict[str, Any]:
+    """Figures of a bundle on labelled episodes; these are for people and decide nothing."""
+    if not out.exists():
+        judge, pool = BundleJudge(Detector.load(bundle)), FramePool.open(episodes)
+        views = replace(views_of(pool), beginnings={})
+        with looked(judge, pool, views, judge.calibration, None, "labelled episodes") as margins:
+            judged = judged_episodes(pool, views, judge.calibration, margins)
+        found = Evaluated(str(bundle), judge.identity, judge.calibration.method, digest(pool), judged, evaluate(judged))
+        write_json(out, found.as_json())
+    return read_json(out)
+
+
+def _may_decide(dialog: Dialog, settings: RoundSettings) -> bool:
+    finished = dialog.outcome != "aborted" and bool(dialog.turns)
+    return finished and is_held_out(dialog.describer.episode_id, settings.held_out)
