@@ -124,6 +124,7 @@ class Lab:
     def figures(self, bundle: Path, model: str, folder: Path) -> dict[str, Any]:
         """The final measure: labelled episodes of both domains, and state questions."""
         found: dict[str, Any] = {}
+        folder.mkdir(parents=True, exist_ok=True)
         for domain in ("target", "source"):
             pool = _pool(self.work / f"judged-{domain}", domain, "evaluation", 900, self.judged)
             all_of_it = measured(bundle, pool, folder / f"{domain}.json")

@@ -95,6 +95,7 @@ class Improve:
         print(f"round {this.number}", file=sys.stderr)
         played = play_round(this, self.pool, self.settings)
         tuned = learn(this, self.pool, anchors, self.settings)
+        played |= {"yes_share": tuned["yes_share"]}
         candidate = export(this, self.pool, self.settings)
         decision = gate(this, candidate, self.pool, anchors, self.settings, self.limits)
         return {

@@ -90,7 +90,10 @@ def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSe
             for dialog in read_dialogs(this.folder / "games" / DIALOGS)
             if dialog.kept and not is_held_out(dialog.describer.episode_id, settings.held_out)
         ]
-        examples = examples_of(training_rows(kept, FrameStore(FramePool.open(pool)).image))
+        rows = training_rows(kept, FrameStore(FramePool.open(pool)).image)
+        # A Guesser that judges candidates one by one has nothing to learn but what the Describer learns.
+        by_prompt = any(dialog.guesser == "prompt" for dialog in kept)
+        examples = examples_of(row for row in rows if by_prompt or row.role == "describer")
         tuned = tune_on(examples, this.model, out, anchors, settings)
         write_json(out / "tuning.json", tuned)
     return read_json(out / "tuning.json")
@@ -99,7 +102,11 @@ def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSe
 def tune_on(
     examples: Sequence[Example], model: str, out: Path, anchors: Sequence[Example], settings: RoundSettings
 ) -> dict[str, Any]:
-    """Tune a checkpoint on examples; `out` appears whole, and an interrupted run goes on."""
+    """Tune a checkpoint on examples; `out` appears whole, and an interrupted run goes on.
+
+    Returns:
+        What tuning tells, and the share of "yes" among the answers.
+    """
     work = out.with_name(f"{out.name}.work")
     merged = work / "merged"
     shutil.rmtree(merged, ignore_errors=True)
@@ -107,7 +114,8 @@ def tune_on(
     tuned = tune(start, examples, anchors, settings.tune, work=work / "checkpoints", out=merged)
     merged.replace(out)
     shutil.rmtree(work)
-    return {"model": model, **vars(tuned)}
+    said = [talk.messages[-1][1] for one in examples if one.role == "describer" for talk in one.talks]
+    return {"model": model, **vars(tuned), "yes_share": said.count("yes") / len(said)}
 
 
 def detector_of(model: str, pool: Path, out: Path, lineage: Lineage, held_out: float) -> Path:

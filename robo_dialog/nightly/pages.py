@@ -1,7 +1,7 @@
 """Pages for people: one of every night, and one of all nights with their curves; the same as JSON for programs.
 
-    nights/NNNN/report.html    what came in, what was played, what was decided and why, alarms
-    history.html, history.json all nights in order
+nights/NNNN/report.html    what came in, what was played, what was decided and why, alarms
+history.html, history.json all nights in order
 """
 
 from __future__ import annotations

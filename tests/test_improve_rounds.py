@@ -1,0 +1,162 @@
+"""Rounds from a pool to a better detector: what is made, what goes on after an interruption, what ends them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+
+from conftest import REPOSITORY
+from robo_dialog.detect.detector import Detector
+from robo_dialog.errors import ConfigError
+from robo_dialog.improve import stages
+from robo_dialog.improve.alarms import alarms
+from robo_dialog.improve.command import Improve
+from robo_dialog.improve.settings import RoundSettings
+from robo_dialog.improve.stages import is_held_out
+from robo_dialog.play.settings import Questions, Settings
+from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.settings import TuneSettings
+from robo_episodes.commands import Ingest
+from robo_episodes.sim.command import Simulate
+
+GAMES = 40
+PAGE = (REPOSITORY / "docs" / "improving.md").read_text(encoding="utf-8")
+QUICK = """--rounds 1 --games 40 --held-out 0.5 --play.guesser likelihood
+--play.questions.samples 1 --play.questions.bank 2
+--tune.steps 2 --tune.batch 2 --tune.rank 2 --tune.alpha 2 --tune.guesser-share 0 --gate.margin 0.99 --gate.fall 0.99
+--gate.anchor-fall 0.99 --gate.fewest-games 2 --gate.least-kept 0 --gate.slowest 100"""
+LENIENT = Limits(margin=0.99, fall=0.99, anchor_fall=0.99, fewest_games=2, least_kept=0, slowest=100)
+STRICT = Limits(margin=0.99, fall=0.99, anchor_fall=0.99, fewest_games=1000, slowest=100)
+SETTINGS = RoundSettings(
+    rounds=1,
+    games=GAMES,
+    held_out=0.5,
+    play=Settings(pairing="all_views", guesser="likelihood", questions=Questions(samples=1, bank=2)),
+    tune=TuneSettings(steps=2, batch=2, held_out=0.0, rank=2, alpha=2, guesser_share=0),
+)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("improve")
+    Simulate(folder / "target.hdf5", domain="target", episodes=24, seed=1, every=10**9).run()
+    assert Ingest((folder / "target.hdf5",), out=folder / "pool", cameras=("front", "side")).run() == 0
+    return folder / "pool"
+
+
+@pytest.fixture(autouse=True)
+def short_preparation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robo_dialog.play.preparation.CAPTIONS", 4)
+    monkeypatch.setattr("robo_dialog.play.bank.GROUPS", 4)
+
+
+@pytest.fixture(scope="module")
+def improved(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("improve") / "rounds"
+    (line,) = re.findall(r"^robo-dialog improve (.*)$", PAGE, re.MULTILINE)
+    given = shlex.split(line.replace("runs/improved", str(out)).replace("pool pool", f"pool {pool}"))
+    command = tyro.cli(Improve, args=[*given, *QUICK.split(), "--episodes", str(pool)])
+    assert command == Improve(pool, out, episodes=pool, settings=SETTINGS, limits=LENIENT)
+    assert command.run() == 0
+    return out
+
+
+def read(path: Path) -> dict[str, object]:
+    return json.loads(path.read_text())
+
+
+def test_a_round_leaves_games_model_bundle_and_decision(improved: Path) -> None:
+    found = read(improved / "improve.json")
+    assert [one["promoted"] for one in found["rounds"]] == [True]
+    assert found["rounds"][0]["games"] == GAMES
+    assert found["bundle"] == str(improved / "round-1" / "bundle")
+    assert {path.name for path in (improved / "round-1").iterdir()} == {
+        "games",
+        "model",
+        "bundle",
+        "gate.json",
+        "evaluation.json",
+    }
+    bundle = Detector.load(Path(found["bundle"]))
+    assert "without labels" in bundle.calibration.method or "label" in bundle.calibration.method
+    assert bundle.manifest.lineage.dialogs_digest
+
+
+def test_nothing_is_learned_from_held_out_episodes(improved: Path, pool: Path) -> None:
+    lines = (improved / "round-1" / "games" / "dialogs.jsonl").read_text().splitlines()
+    kept = [one for one in map(json.loads, lines) if one["kept"]]
+    learned = [one for one in kept if not is_held_out(one["describer"]["episode_id"], SETTINGS.held_out)]
+    images = {view["frame_id"] for one in learned for view in (one["describer"], one["candidates"][one["target"]])}
+    assert read(improved / "round-1" / "model" / "tuning.json")["examples"] == len(images)
+    assert len(learned) < len(kept)
+
+
+def test_the_same_command_makes_nothing_anew(improved: Path, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*_: object, **__: object) -> None:
+        raise AssertionError("made again")
+
+    for name in ("Play", "tune", "export_bundle", "gather"):
+        monkeypatch.setattr(stages, name, unwanted)
+    before = read(improved / "improve.json")
+    assert Improve(pool, improved, episodes=pool, settings=SETTINGS, limits=LENIENT).run() == 0
+    assert read(improved / "improve.json") == before
+
+
+def test_other_settings_need_another_folder(improved: Path, pool: Path) -> None:
+    with pytest.raises(ConfigError, match="limits"):
+        Improve(pool, improved, settings=SETTINGS, limits=STRICT).run()
+
+
+def test_a_round_that_the_gate_refuses_is_the_last_and_its_detector_is_not_taken(
+    pool: Path, improved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rounds"
+    for name in ("games", "model", "bundle"):
+        (out / "round-1").mkdir(parents=True, exist_ok=True)
+        (out / "round-1" / name).symlink_to(improved / "round-1" / name)
+    (out / "base").symlink_to(improved / "base")
+    command = Improve(pool, out, settings=RoundSettings(**{**vars(SETTINGS), "rounds": 3}), limits=STRICT, json=True)
+    (out / "begun.json").write_text(json.dumps(command._begun_with()))
+    assert command.run() == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["promoted"] for one in found["rounds"]] == [False]
+    assert "nothing tells" in found["rounds"][0]["reason"]
+    assert found["bundle"] == str(out / "base" / "bundle")
+
+
+def test_about_the_wanted_share_is_held_out_and_always_the_same() -> None:
+    ids = [f"episode {number}" for number in range(4000)]
+    held = [one for one in ids if is_held_out(one, 0.15)]
+    assert np.isclose(len(held) / len(ids), 0.15, atol=0.02)
+    assert set(held) <= {one for one in ids if is_held_out(one, 0.3)}
+
+
+def test_collapsed_questions_and_constant_answers_raise_alarms() -> None:
+    healthy = {"distinct_2": 0.2, "yes_share": 0.5, "warnings": []}
+    assert alarms([healthy, healthy]) == []
+    (collapsed,) = alarms([healthy, {**healthy, "distinct_2": 0.05}])
+    assert "0.2" in collapsed
+    (constant,) = alarms([healthy, {**healthy, "yes_share": 0.97}])
+    assert "97%" in constant
+    assert alarms([{**healthy, "warnings": ["pixel talk"]}]) == ["pixel talk"]
+
+
+@pytest.mark.parametrize("changed", [{"rounds": 0}, {"games": 0}, {"held_out": 1.0}, {"seed": -1}])
+def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        RoundSettings(**changed)
+
+
+def test_every_option_that_the_page_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(Improve, args=["--help"])
+    known = capsys.readouterr().out
+    named = set(re.findall(r"`--([a-z.-]+[a-z])", PAGE)) - {"gate"}
+    assert named
+    assert {name for name in named if f"--{name} " not in known} == set()
