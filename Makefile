@@ -22,7 +22,7 @@ help: ## show this list
 
 setup: $(STAMP) ## create .venv with pinned packages, or say what the machine lacks
 
-demo: $(STAMP) ## simulate episodes, ask the real server about them, write runs/demo/index.html
+demo: $(STAMP) ## ask the real server about simulated episodes, before and after a round of games; runs/demo/index.html
 	robo-dialog demo $(DEMO_ARGS)
 
 test: $(STAMP) ## run every test

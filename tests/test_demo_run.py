@@ -12,9 +12,10 @@ import pytest
 
 import bundles
 from robo_dialog.errors import BundleError, ConfigError, RoboDialogError
-from robo_server.demo import asking
+from robo_server.demo import asking, improving
 from robo_server.demo.cases import CameraFrame, Case, from_pool
 from robo_server.demo.command import Demo
+from robo_server.demo.improving import IMPROVED
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def test_demo_asks_the_real_server_and_writes_page_and_figures(tmp_path, monkeyp
     monkeypatch.setattr(
         "robo_server.demo.cases.prepare", lambda domain, episodes, seed, folder: bright_and_dark(domain)
     )
-    assert Demo(out=tmp_path / "demo", json=True).run() == 0
+    assert Demo(out=tmp_path / "demo", unlabelled=0, json=True).run() == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["model"]["name"] == "by-hand"
     assert [figures["balanced_accuracy"] for figures in printed["domains"]] == [1.0, 1.0]
@@ -130,3 +131,41 @@ def test_missing_bundle_is_told_before_any_episode_is_simulated(tmp_path, monkey
     with pytest.raises(BundleError, match="no embedded bundle"):
         Demo(out=tmp_path / "demo").run()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_improved_detector_is_asked_about_the_same_episodes(tmp_path, monkeypatch, capsys):
+    before, after = bundles.write(tmp_path / "before"), bundles.write(tmp_path / "after")
+    asked = []
+
+    def served(
+        self: Demo, cases: list[Case], bundle: Path | None = None
+    ) -> tuple[SimpleNamespace, list[asking.Answer]]:
+        asked.append(bundle)
+        right = bundle == after
+        made = [asking.Answer(case, "SUCCESS", 0.9 if case.success == right else 0.1, 0.5, 1.0) for case in cases]
+        return SimpleNamespace(name="by-hand", digest="0" * 64), made
+
+    monkeypatch.setattr(Demo, "_ask", served)
+    monkeypatch.setattr("robo_dialog.models.embedded_bundle", lambda: before)
+    monkeypatch.setattr("robo_server.demo.improving.improved", lambda *_: after)
+    monkeypatch.setattr(
+        "robo_server.demo.cases.prepare", lambda domain, episodes, seed, folder: bright_and_dark(domain)
+    )
+    assert Demo(out=tmp_path / "demo", json=True).run() == 0
+    found = json.loads(capsys.readouterr().out)["domains"]
+    assert asked == [None, after]
+    assert [(one["domain"], one["balanced_accuracy"]) for one in found] == [
+        ("source", 0.0),
+        ("target", 0.0),
+        (IMPROVED, 1.0),
+    ]
+
+
+def test_a_round_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("robo_episodes.sim.command.Simulate.run", lambda _: 0)
+    monkeypatch.setattr("robo_episodes.commands.Ingest.run", lambda _: 0)
+    monkeypatch.setattr(improving, "_IMPROVE", "import sys; sys.exit(5)")
+    with pytest.raises(RoboDialogError, match="exit code 5"):
+        improving.improved("target", 10, 1, tmp_path)
+    monkeypatch.setattr(improving, "_IMPROVE", "import json; print(json.dumps({'bundle': 'rounds/round-1/bundle'}))")
+    assert improving.improved("target", 10, 1, tmp_path) == Path("rounds/round-1/bundle")

@@ -24,6 +24,7 @@ from robo_dialog.tune.gate_checks import Limits
 from robo_dialog.tune.settings import TuneSettings
 from robo_episodes.commands import Ingest
 from robo_episodes.sim.command import Simulate
+from robo_server.demo.improving import OPTIONS
 
 GAMES = 40
 PAGE = (REPOSITORY / "docs" / "improving.md").read_text(encoding="utf-8")
@@ -160,3 +161,8 @@ def test_every_option_that_the_page_names_exists(capsys: pytest.CaptureFixture[s
     named = set(re.findall(r"`--([a-z.-]+[a-z])", PAGE)) - {"gate"}
     assert named
     assert {name for name in named if f"--{name} " not in known} == set()
+
+
+def test_the_options_of_the_demonstration_are_known() -> None:
+    command = tyro.cli(Improve, args=["--pool", "pool", "--out", "out", "--json", "--seed", "3", *OPTIONS])
+    assert (command.settings.rounds, command.settings.seed) == (1, 3)

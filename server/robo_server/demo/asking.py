@@ -39,15 +39,18 @@ class Answer:
 
 
 @contextmanager
-def running_server(log: Path) -> Iterator[str]:
-    """Run `robo-dialog serve` with the embedded bundle on a free port; gives its address, stops it at the end.
+def running_server(log: Path, bundle: Path | None = None) -> Iterator[str]:
+    """Run `robo-dialog serve` on a free port; gives its address, stops it at the end.
 
-    What the server logs goes to `log`.
+    Args:
+        log: where it logs to.
+        bundle: what it serves; None: the embedded one.
 
     Raises:
         RoboDialogError: the server ended before it was ready; the message has its last log line.
     """
-    command = [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--json", "--log-level", "warning"]
+    served = [] if bundle is None else ["--bundle", str(bundle)]
+    command = [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--json", "--log-level", "warning", *served]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:

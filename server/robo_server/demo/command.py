@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demo:
-    """Ask the real server about episodes that the embedded model was never trained on.
+    """Ask the real server about episodes that the model was never trained on, before and after a round of games.
 
     Simulates episodes with MuJoCo, ingests them like any recording, starts `robo-dialog serve` with the embedded model
-    and asks about each episode over gRPC. Writes `index.html` and `demo.json` to `--out`.
+    and asks about each episode over gRPC. Then plays games on other episodes of `target`, without their labels, tunes
+    the model on what was kept, and asks the improved detector the same. Writes `index.html` and `demo.json` to `--out`.
     """
 
     episodes: int = 60
@@ -28,6 +29,8 @@ class Demo:
     """Seed of the episodes; the same seed gives the same episodes."""
     domains: tuple[Literal["source", "target", "far"], ...] = ("source", "target")
     """How the world looks: as in training (`source`), in another lab (`target`), further away (`far`)."""
+    unlabelled: int = 1000
+    """Episodes of `target` that a round of games is played on; 0 leaves the round out."""
     out: Path = Path("runs/demo")
     """Folder for recordings, frame pools, the page and the figures."""
     json: bool = False
@@ -41,16 +44,17 @@ class Demo:
         from robo_dialog.models import embedded_bundle
         from robo_server.demo.figures import print_tables, summarise
 
-        if self.episodes < 1:
-            raise ConfigError(f"--episodes is {self.episodes}; ask for at least 1")
+        if self.episodes < 1 or self.unlabelled < 0:
+            raise ConfigError(f"--episodes {self.episodes}, --unlabelled {self.unlabelled}: ask for at least 1, and 0")
         if not self.domains or len(set(self.domains)) < len(self.domains):
             raise ConfigError(f"--domains {' '.join(self.domains)}: name one or more, each once")
         embedded_bundle()  # before minutes of simulation, not after
         self.out.mkdir(parents=True, exist_ok=True)
-        model, answers = self._ask(self._cases())
-        domains = [
-            summarise(domain, [answer for answer in answers if answer.case.domain == domain]) for domain in self.domains
-        ]
+        cases = self._cases()
+        model, answers = self._ask(cases)
+        answers += self._again([case for case in cases if case.domain == "target"])
+        names = dict.fromkeys(answer.case.domain for answer in answers)
+        domains = [summarise(name, [answer for answer in answers if answer.case.domain == name]) for name in names]
         result = self._write(model, domains, answers)
         if self.json:
             print(jsonlib.dumps(result))
@@ -64,14 +68,26 @@ class Demo:
 
         return [case for domain in self.domains for case in prepare(domain, self.episodes, self.seed, self.out)]
 
-    def _ask(self, cases: list[Case]) -> tuple[RemoteModel, list[Answer]]:
+    def _again(self, cases: list[Case]) -> list[Answer]:
+        """What the improved detector says of the same episodes."""
+        from robo_server.demo.improving import IMPROVED, improved
+
+        if not cases or not self.unlabelled:
+            return []
+        bundle = improved("target", self.unlabelled, self.seed, self.out)
+        return self._ask([replace(case, domain=IMPROVED) for case in cases], bundle)[1]
+
+    def _ask(self, cases: list[Case], bundle: Path | None = None) -> tuple[RemoteModel, list[Answer]]:
         from rich.console import Console
         from rich.progress import track
 
         from robo_dialog.detect.client import DetectorClient
         from robo_server.demo.asking import ask, running_server
 
-        with running_server(self.out / "server.log") as address, DetectorClient(address, timeout_s=10) as client:
+        with (
+            running_server(self.out / "server.log", bundle) as address,
+            DetectorClient(address, timeout_s=10) as client,
+        ):
             answers = ask(client, cases)
             console = Console(stderr=True)
             return client.model(), list(track(answers, "asking", total=len(cases), console=console, transient=True))
