@@ -52,7 +52,8 @@ class GrpcLine:
     """Calls of one method; messages are protobuf, already encoded."""
 
     def __init__(self, address: str, method: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=[("grpc.enable_retries", 0)])
+        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+        self._channel = grpc.aio.insecure_channel(address, options=options)
         self._call = self._channel.unary_unary(method)
 
     async def ask(self, message: bytes, timeout_s: float = LONGEST_S) -> Answer:

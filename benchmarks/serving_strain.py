@@ -20,7 +20,10 @@ CAPACITY_S = 8.0
 DEADLINE_S = 2.0
 """Of the questions in overload."""
 REFUSED = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
-IN_FLIGHT = 1000
+BURST = 1500
+"""Some of them are answered before the last has arrived."""
+PATIENCE_S = 600
+"""How long these may take: it is counted what is lost, however slow the machine is."""
 KILLS = 5
 STARTS = 7
 
@@ -63,34 +66,39 @@ async def _overload(server: Running, asked: Sequence[bytes], seconds: float) -> 
 def drain(work: Path) -> dict[str, float]:
     """SIGTERM while so many questions are in the server: how many get no verdict."""
     port = free_port()
-    options = ("--max-in-flight", str(IN_FLIGHT), "--grace", "60", "--deadline", "60", "--metrics-port", str(port))
+    times = ("--grace", str(PATIENCE_S), "--deadline", str(PATIENCE_S))
+    options = ("--max-in-flight", str(BURST), "--metrics-port", str(port), *times)
     asked = [question(picture) for picture in images()]
     with running(ours(*options), work) as server:
-        codes, in_work = asyncio.run(_drain(server, asked, port))
-        left = server.process.wait(60)
+        codes = asyncio.run(_drain(server, asked, port))
+        left = server.process.wait(PATIENCE_S)
     return {
-        "drain_lost": IN_FLIGHT - codes.count("OK"),
-        "drain_in_work": in_work,
+        "drain_lost": len(codes) - codes.count("OK"),
+        "drain_in_flight": len(codes),
         "drain_exit_code": float(left or 0),
     }
 
 
-async def _drain(server: Running, asked: Sequence[bytes], port: int) -> tuple[list[str], float]:
-    """The codes of all questions, and how many were in work when the signal was sent."""
-    line = server.way.connect(server.address)
-    tasks = [asyncio.ensure_future(line.ask(asked[k % len(asked)])) for k in range(IN_FLIGHT)]
-    in_work = 0.0
-    while in_work + sum(task.done() for task in tasks) < IN_FLIGHT:
+async def _drain(server: Running, asked: Sequence[bytes], port: int) -> list[str]:
+    """What became of the questions that were in the server when the signal was sent."""
+    lines = [server.way.connect(server.address) for _ in range(2)]  # one connection takes 1024 at a time
+    asking = (lines[k % 2].ask(asked[k % len(asked)], PATIENCE_S) for k in range(BURST))
+    tasks = [asyncio.ensure_future(one) for one in asking]
+    in_work, answered = 0.0, 0
+    while in_work + answered < BURST:
+        answered = sum(task.done() for task in tasks)  # first: what is answered meanwhile must not count twice
         in_work = await asyncio.to_thread(_figure, port, "robodialog_requests_in_work")
+    left = [task for task in tasks if not task.done()]
     server.process.send_signal(signal.SIGTERM)
-    answers = await asyncio.gather(*tasks)
-    await line.close()
-    return [answer.code for answer in answers], in_work
+    answers = await asyncio.gather(*left)
+    for line in lines:
+        await line.close()
+    return [answer.code for answer in answers]
 
 
 def _figure(port: int, name: str) -> float:
     """A figure of the server, as Prometheus reads it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as page:
         lines = page.read().decode().splitlines()
     return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 

@@ -109,7 +109,7 @@ async def with_swaps(
 async def swap(admin: ModelAdminServiceStub, models: Models, number: int) -> None:
     """Serve the one, then the other."""
     wanted = models.versions[(number + 1) % 2]
-    answer = await admin.LoadModel(admin_pb.LoadModelRequest(version=wanted), timeout=30)
+    answer = await admin.LoadModel(admin_pb.LoadModelRequest(version=wanted), timeout=600)
     if answer.serving != wanted:
         raise SystemExit(f"the server serves {answer.serving} instead of {wanted}")
 
