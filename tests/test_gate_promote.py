@@ -15,13 +15,12 @@ from robo_dialog.detect.bundle import write_bundle
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.store import ModelStore
 from robo_dialog.errors import BundleError, ConfigError, ModelError, StoreError
-from robo_dialog.play.dialog import Dialog, DialogTurn, View
+from robo_dialog.play.dialog import Dialog, DialogTurn, View, dialogs_digest
 from robo_dialog.play.moments import digest, read_moments
 from robo_dialog.play.row_files import write_parquet
 from robo_dialog.play.rows import training_rows
 from robo_dialog.tune.gate_checks import Limits
 from robo_dialog.tune.promote_command import KEPT, Promote
-from robo_dialog.tune.replays import digest_of
 from robo_episodes.pool import FramePool, write_json
 
 ASKED = "The robot was told to lift it. Has it done so?"
@@ -182,7 +181,7 @@ def promote_games(run: Path) -> list[Dialog]:
 
 
 def test_what_a_candidate_was_trained_on_is_no_evidence(pool, run, tmp_path):
-    tuned = bundle(tmp_path / "tuned", dialogs_digest=digest_of(run / "dialogs.jsonl"))
+    tuned = bundle(tmp_path / "tuned", dialogs_digest=dialogs_digest(run / "dialogs.jsonl"))
     with pytest.raises(ConfigError, match=r"dialogs.jsonl: the candidate was trained on this"):
         Promote(tuned, tmp_path / "store", games=run).run()
     seen = bundle(tmp_path / "seen", pool_digest=digest(FramePool.open(pool)))

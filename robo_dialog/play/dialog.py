@@ -6,6 +6,7 @@ line is short, the same on every run, and read back as exactly the dialog that w
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -139,6 +140,18 @@ def read_dialogs(path: Path) -> Iterator[Dialog]:
                     ) from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); make it with: robo-dialog play") from error
+
+
+def dialogs_digest(path: Path) -> str:
+    """64 hex digits of a file of dialogs, by which the lineage of a model names what it has learned from.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a run of `robo-dialog play`") from error
 
 
 def _turn(values: dict[str, Any]) -> DialogTurn:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robo_dialog.errors import ConfigError
 from robo_dialog.tune.subjects import read_calibration
 
 if TYPE_CHECKING:
@@ -56,6 +54,7 @@ class Export:
 
     def _lineage(self) -> Lineage:
         from robo_dialog.detect.manifest import Lineage
+        from robo_dialog.play.dialog import dialogs_digest
         from robo_dialog.play.moments import digest
         from robo_dialog.play.run_folder import DIALOGS
         from robo_episodes.pool import FramePool
@@ -63,15 +62,8 @@ class Export:
         return Lineage(
             base_model=self.base or self.name or self.model.resolve().name,
             pool_digest="" if self.pool is None else digest(FramePool.open(self.pool)),
-            dialogs_digest="" if self.games is None else _sha256(self.games / DIALOGS),
+            dialogs_digest="" if self.games is None else dialogs_digest(self.games / DIALOGS),
         )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a run of `robo-dialog play`") from error
 
 
 def _as_json(published: Published) -> dict[str, object]:

@@ -107,16 +107,17 @@ class Promote:
             yield replace(grounds, pool=pool)
 
     def _read_games(self, candidate: Manifest) -> Games | None:
+        from robo_dialog.play.dialog import dialogs_digest
         from robo_dialog.play.run_folder import DIALOGS, RUN, read_json
         from robo_dialog.tune.promotion import Games
-        from robo_dialog.tune.replays import digest_of, read_games
+        from robo_dialog.tune.replays import read_games
         from robo_episodes.pool import FramePool
 
         if self.games is None:
             return None
         begun, file = read_json(self.games / RUN), self.games / DIALOGS
         dialogs = read_games(file, self.most_games)
-        _require_unseen(file, digest_of(file), candidate.lineage.dialogs_digest)
+        _require_unseen(file, dialogs_digest(file), candidate.lineage.dialogs_digest)
         return Games(FramePool.open(self.games_pool or Path(begun["pool"])), dialogs)
 
     def _given(self) -> dict[str, object]:

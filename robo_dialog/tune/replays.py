@@ -7,7 +7,6 @@ a shift of the domain must not decide which of two is better.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,11 +39,6 @@ def read_games(path: Path, most: int) -> list[Dialog]:
     if not games:
         raise ConfigError(f"{path}: holds no game that came to its end; play some with: robo-dialog play")
     return games
-
-
-def digest_of(path: Path) -> str:
-    """64 hex digits of a file of dialogs; the lineage of a model names what it was tuned on by it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def replay(
