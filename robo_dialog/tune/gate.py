@@ -62,7 +62,8 @@ def decide(evidence: Evidence, limits: Limits) -> Decision:
         *check_anchor(evidence.anchor, limits),
         *check_latency(evidence.seconds, limits),
     ]
+    if all(one.passed for one in checks) and not any(one.carries for one in checks):
+        told = "nothing tells what it is worth; give labelled episodes, or games that it was not trained on"
+        checks.append(Check("evidence", False, told))
     failed = [f"{one.name}: {one.reason}" for one in checks if not one.passed]
-    if not failed and not any(one.carries for one in checks):
-        failed = ["nothing tells what it is worth; give labelled episodes, or games that it was not trained on"]
     return Decision(not failed, "; ".join(failed) or "every check passed", checks, limits)
