@@ -154,7 +154,7 @@ def luck(dialogs: Sequence[Dialog]) -> dict[str, float]:
 
 def speed(command: Play, options: Options, whole: float, forwards: Forwards) -> dict[str, float]:
     """Games a second against the straightforward way, in one sitting."""
-    engine, _, _ = command._engine()
+    engine, _, _ = command.engine()
     path = command.out / "preparation.json"
     preparation = from_json(read_json(path), path)
     ready = replace(engine, guesser=preparation.guesser, offsets=offsets_of(engine, preparation))

@@ -11,6 +11,7 @@ from robo_dialog.play.dialog import read_dialogs
 from robo_dialog.play.play_command import Play
 from robo_dialog.play.settings import Mix, Settings
 from robo_episodes.commands import Ingest
+from robo_episodes.stages.choice import ExecutorChoice
 
 BATCH = 6
 
@@ -50,3 +51,12 @@ def test_tiny_plays_the_same_games_again_in_one_go_or_in_pieces(pool: Path, tmp_
     questions = [turn.question for dialog in dialogs for turn in dialog.turns if turn.source == "sampled"]
     assert questions
     assert all(question.endswith("?") and "<" not in question for question in questions)
+
+
+def test_games_played_in_other_processes_are_the_same_bytes(pool: Path, tmp_path: Path) -> None:
+    settings = Settings(cameras=("front", "side"))
+    for name, workers in (("local", 1), ("process", 2)):
+        choice = ExecutorChoice("process" if name == "process" else "local", workers)
+        assert Play(pool, tmp_path / name, games=14, batch=4, settings=settings, executor=choice).run() == 0
+    for file in ("dialogs.jsonl", "summary.json"):
+        assert (tmp_path / "process" / file).read_bytes() == (tmp_path / "local" / file).read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json as jsonlib
 import sys
 import time
@@ -16,6 +15,7 @@ import tyro
 from robo_dialog.errors import ConfigError, ModelError
 from robo_dialog.play.settings import GuesserKind, Settings
 from robo_dialog.vlm.choice import ModelChoice
+from robo_episodes.stages.choice import ExecutorChoice
 
 if TYPE_CHECKING:
     from robo_dialog.play.dialog import Dialog
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from robo_dialog.play.moments import Moment
     from robo_dialog.play.preparation import Preparation
     from robo_dialog.play.run_folder import RunFolder
+    from robo_episodes.stages.stage import Executor
 
 DEAD = 10
 """So many games, all aborted together, are the model's fault and not theirs; they are not written down."""
@@ -51,6 +52,7 @@ class Play:
     """Number that is written into the dialogs."""
     vlm: Annotated[ModelChoice, tyro.conf.arg(name="")] = field(default_factory=ModelChoice)
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
+    executor: Annotated[ExecutorChoice, tyro.conf.arg(name="")] = field(default_factory=ExecutorChoice)
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print one JSON object on stdout instead of tables."""
 
@@ -63,11 +65,12 @@ class Play:
         from robo_dialog.play.run_folder import SUMMARY, opened
         from robo_episodes.pool import write_json
 
-        engine, moments, begun_with = self._engine()
+        executor = self.executor.open()
+        engine, moments, begun_with = self.engine()
         with opened(self.out, begun_with, self.batch) as folder:
             preparation = self._prepared(engine, moments)
             started, before = time.monotonic(), folder.played(self.games)
-            self._play(engine, moments, preparation, folder, before)
+            self._play(executor, engine, moments, preparation, folder, before)
             seconds = time.monotonic() - started
             summary = self._summarise(moments)
             rate = round((self.games - before) / seconds, 3) if self.games > before else None
@@ -76,8 +79,13 @@ class Play:
         self._print(found)
         return 0
 
-    def _engine(self) -> tuple[Engine, list[Moment], dict[str, Any]]:
-        """The engine without offsets, the moments, and what run.json is to hold."""
+    def engine(self) -> tuple[Engine, list[Moment], dict[str, Any]]:
+        """The engine without offsets, the moments, and what run.json is to hold.
+
+        Raises:
+            PoolError: the pool cannot be played with.
+            ModelError: the model cannot be loaded.
+        """
         from robo_dialog.play.engine import Engine
         from robo_dialog.play.frames import FrameStore, embedded
         from robo_dialog.play.judging import Offsets
@@ -134,21 +142,25 @@ class Play:
             return answered(engine, moments, preparation.bank, self.out / ANSWERS, on_step)
 
     def _play(
-        self, engine: Engine, moments: Sequence[Moment], preparation: Preparation, folder: RunFolder, first: int
+        self,
+        executor: Executor,
+        engine: Engine,
+        moments: Sequence[Moment],
+        preparation: Preparation,
+        folder: RunFolder,
+        first: int,
     ) -> None:
-        from robo_dialog.play.filters import Thresholds, judged
-        from robo_dialog.play.preparation import offsets_of
         from robo_dialog.play.progress import Bar
+        from robo_dialog.play.stage import Playing, batches
 
         known = self._known(engine, moments, preparation)
-        offsets = offsets_of(engine, preparation)
-        ready = replace(engine, guesser=preparation.guesser, offsets=offsets, bank=preparation.bank, known=known)
-        gc.freeze()  # What is loaded now stays; looking through it again and again would cost percents of the time.
-        vocabulary = preparation.vocabulary(engine.instructions)
+        model = Path(self.vlm.model)
+        vlm = replace(self.vlm, model=str(model.resolve())) if model.is_dir() else self.vlm
+        travelling = replace(self, pool=self.pool.resolve(), vlm=vlm)
+        playing = Playing(travelling, jsonlib.dumps(preparation.as_json()), known, engine)
+        numbers = [range(start, min(start + self.batch, self.games)) for start in range(first, self.games, self.batch)]
         with Bar(self.games, first) as bar:
-            for start in range(first, self.games, self.batch):
-                numbers = range(start, min(start + self.batch, self.games))
-                dialogs = list(judged(ready.play(numbers), vocabulary, Thresholds()))
+            for dialogs in batches(executor, playing, numbers):
                 if len(dialogs) >= DEAD and all(dialog.outcome == "aborted" for dialog in dialogs):
                     raise ModelError(_dead(dialogs[0]))
                 folder.append(dialogs)

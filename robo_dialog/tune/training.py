@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor, EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -45,6 +46,11 @@ class Tuned:
     talks: int
 
 
+def processes() -> PartialState:
+    """The processes that tune together: one, unless `accelerate launch`, `torchrun` or Ray Train has started more."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
 def tune(
     model: str | Path,
     rows: Sequence[Example],
@@ -57,6 +63,8 @@ def tune(
 ) -> Tuned:
     """Tune a checkpoint and write the merged one; goes on where an interrupted run left `work`.
 
+    Of several processes that a launcher has started, each computes its part of every step, and the first one writes.
+
     Args:
         model: directory written by `save_pretrained`, or a hub name.
         rows: examples of both roles from kept dialogs.
@@ -67,7 +75,7 @@ def tune(
         report_to: where the Trainer reports to, as transformers names it: none, tensorboard, wandb, mlflow.
 
     Raises:
-        ConfigError: there is nothing to learn.
+        ConfigError: there is nothing to learn, or a step cannot be shared among the processes.
         ModelError: the model cannot be loaded, or tuned this way.
     """
     learned, held = split(rows, settings.held_out)
@@ -82,9 +90,9 @@ def tune(
     trainer = _trainer(adapted, collator.with_packing(packed), (learned, held, anchors), settings, work, report_to)
     trainer.train(resume_from_checkpoint=_last_checkpoint(work))
     state = trainer.state
-    merged = adapted.merge_and_unload()
-    merged.to(dtype).save_pretrained(out)
-    processor.save_pretrained(out)
+    if processes().is_main_process:
+        adapted.merge_and_unload().to(dtype).save_pretrained(out)
+        processor.save_pretrained(out)
     losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
     return Tuned(
         steps=state.global_step,
@@ -110,7 +118,7 @@ def _loaded(model: str | Path, settings: TuneSettings) -> tuple[Any, Any, torch.
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error
     stored = network.dtype
-    return processor, network.to(getattr(torch, wanted)).to("cuda" if cuda else "cpu"), stored
+    return processor, network.to(getattr(torch, wanted)).to(processes().device), stored
 
 
 def _trainer(
@@ -123,12 +131,18 @@ def _trainer(
 ) -> RoleTrainer:
     learned, held, anchors = examples
     every = max(1, settings.steps // CHECKS)
-    checks = bool(held)
+    checks, count = bool(held), processes().num_processes
+    part, left = divmod(settings.batch, settings.accumulate * count)
+    if left or not part:
+        raise ConfigError(
+            f"batch {settings.batch} cannot be cut into {settings.accumulate * count} equal parts for {count} "
+            f"processes and accumulate {settings.accumulate}; change one"
+        )
     arguments = TrainingArguments(
         output_dir=str(work),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch // settings.accumulate,
-        per_device_eval_batch_size=settings.batch // settings.accumulate,
+        per_device_train_batch_size=part,
+        per_device_eval_batch_size=part,
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=settings.rate,
         lr_scheduler_type="cosine",

@@ -46,7 +46,7 @@ class Tune:
 
         from robo_dialog.models import embedded_model
         from robo_dialog.tune.examples import read_examples
-        from robo_dialog.tune.training import tune
+        from robo_dialog.tune.training import processes, tune
         from robo_episodes.pool import write_json
 
         if self.out.exists():
@@ -54,11 +54,15 @@ class Tune:
         files = tuple(_rows_of(path) for path in self.rows)
         rows, anchors = read_examples(files), read_examples(self.anchor)
         work = self.work or self.out.with_name(f"{self.out.name}.work")
-        self._begin(work, files)
         model: str | Path = embedded_model() if self.model == "tiny" else self.model
-        part = work / "merged"
-        shutil.rmtree(part, ignore_errors=True)
+        part, together = work / "merged", processes()
+        if together.is_main_process:
+            self._begin(work, files)
+            shutil.rmtree(part, ignore_errors=True)
+        together.wait_for_everyone()
         tuned = tune(model, rows, anchors, self.settings, work=work / "checkpoints", out=part, report_to=self.report_to)
+        if not together.is_main_process:
+            return 0
         write_json(part / "tuning.json", {"model": str(self.model), **asdict(tuned), "settings": asdict(self.settings)})
         self.out.parent.mkdir(parents=True, exist_ok=True)
         part.replace(self.out)
