@@ -26,7 +26,11 @@ class Doubling:
     @contextmanager
     def open(self, cores: int) -> Iterator[Work]:
         assert cores >= 1
-        yield self._double
+        closed = []
+        try:
+            yield lambda content: b"closed" if closed else self._double(content)
+        finally:
+            closed.append(True)
 
     def _double(self, content: str) -> bytes:
         number = json.loads(content)["number"]

@@ -93,6 +93,7 @@ def test_exit_codes_in_the_readme_are_those_of_the_code():
         "docs/operations.md",
         "docs/recordings.md",
         "docs/relabel.md",
+        "docs/scale.md",
         "episodes/README.md",
         "server/README.md",
     ],

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context, parent_process
@@ -63,8 +64,10 @@ class Processes:
                 yield result
 
 
+_kept = ExitStack()
+"""In a worker: holds what its stage has opened, which would be closed when nobody holds it."""
 _open: Callable[[], Work]
-"""In a worker: gives what its stage has opened."""
+"""In a worker: gives that."""
 
 
 def _begin(stage: Stage, share: int) -> None:
@@ -72,7 +75,9 @@ def _begin(stage: Stage, share: int) -> None:
     global _open
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program, which then ends its workers
     threading.Thread(target=_die_with_the_program, daemon=True).start()
-    _open = cache(lambda: stage.open(share).__enter__())  # at the first shard, so that errors reach the program
+    _open = cache(
+        lambda: _kept.enter_context(stage.open(share))
+    )  # at the first shard, so that errors reach the program
 
 
 def _work(content: str) -> bytes:

@@ -1,0 +1,37 @@
+"""docs/scale.md against the code: its commands run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+
+from conftest import REPOSITORY
+from robo_dialog.play.play_command import Play
+from robo_dialog.relabel.command import Relabel
+from robo_episodes.commands import Ingest
+from robo_episodes.stages.reading import SHARD_BYTES, SHARD_RECORDINGS
+
+PAGE = (REPOSITORY / "docs" / "scale.md").read_text(encoding="utf-8")
+
+
+def test_the_sizes_of_shards_are_those_of_the_code():
+    assert f"about {SHARD_RECORDINGS} episodes" in PAGE
+    assert f"more than {SHARD_BYTES >> 20} MB" in PAGE
+
+
+def test_the_commands_run_as_they_stand(tmp_path, monkeypatch):
+    """With fewer games."""
+    import tyro
+
+    (tmp_path / "recordings").mkdir()
+    shutil.copy(REPOSITORY / "tests" / "data" / "tabletop_source.hdf5", tmp_path / "recordings")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("robo_dialog.play.preparation.TRIAL_GAMES", 4)
+    monkeypatch.setattr("robo_dialog.play.preparation.CAPTIONS", 4)
+    Ingest((tmp_path / "recordings",), out=tmp_path / "pool", json=True).run()
+    lines = re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)[1].replace("2000", "4").splitlines()
+    for kind, line in zip((Relabel, Play), lines, strict=True):
+        assert tyro.cli(kind, args=shlex.split(line)[2:]).run() == 0
+    assert (tmp_path / "labels" / "labels.parquet").is_file()
+    assert (tmp_path / "runs" / "games" / "dialogs.jsonl").is_file()
