@@ -28,7 +28,7 @@ from robo_dialog.v1 import model_admin_pb2 as admin_pb
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_dialog.v1.model_admin_pb2_grpc import ModelAdminServiceStub
 from robo_dialog.v1.success_detector_pb2_grpc import SuccessDetectorServiceStub
-from robo_server import succession
+from robo_server import pipeline, succession
 from robo_server.model import Model, load_model
 from robo_server.settings import SERVICE
 from server_fakes import LONG_S, FakeScorer, Served, detail_of, fake_model, listening, png, question, serving
@@ -336,6 +336,16 @@ def test_requests_in_work_end_with_their_model_which_is_closed_after_the_last(st
         assert [call.result().model_digest[:16] for call in calls] == [versions[0]] * 2
         server.served.within(server.served.server._pipeline.wait_until_retired())
         assert old.is_closed
+
+
+def test_memory_of_a_model_goes_back_after_the_model_is_closed(monkeypatch):
+    first, second, closed = FakeScorer(), FakeScorer(), []
+    monkeypatch.setattr(pipeline, "give_back", lambda: closed.append((first.is_closed, second.is_closed)))
+    with serving() as served:
+        for scorer in (first, second, FakeScorer()):
+            served.within(served.server.load(lambda scorer=scorer: fake_model(scorer)))
+            served.within(served.server._pipeline.wait_until_retired())
+    assert closed[1:] == [(True, False), (True, True)]
 
 
 def test_a_caller_that_gives_up_does_not_stop_the_change(store, versions):

@@ -17,6 +17,7 @@ from robo_server.batching import Batcher, Known, Work
 from robo_server.bound import Bound
 from robo_server.cache import VerdictCache, cache_key
 from robo_server.errors import NotServingError, OverloadedError
+from robo_server.memory import give_back
 from robo_server.model import Model, ModelInfo
 from robo_server.settings import Limits
 
@@ -78,7 +79,7 @@ class Pipeline:
 
     async def discard(self, model: Model) -> None:
         """Close a prepared model that shall not serve."""
-        await self._in_loader(model.judge.close)
+        await self._in_loader(lambda: _free(model))
 
     @property
     def in_work(self) -> tuple[int, int]:
@@ -151,7 +152,7 @@ class Pipeline:
     async def _retire(self, lane: _Lane) -> None:
         await lane.batcher.wait_until_empty()
         lane.batcher.close()
-        await self._in_loader(lane.model.judge.close)
+        await self._in_loader(lambda: _free(lane.model))
 
     def _ready(self) -> _Lane:
         if self._lane is None:
@@ -195,6 +196,11 @@ class _Lane:
         for question, verdict in zip(questions, verdicts, strict=True):
             self._cache.put(question.key, verdict)
         return verdicts
+
+
+def _free(model: Model) -> None:
+    model.judge.close()
+    give_back()
 
 
 def _size_bytes(request: Request) -> int:
