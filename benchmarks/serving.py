@@ -84,7 +84,7 @@ class Options:
     """All but the soak when left out."""
     peers_python: Path | None = None
     """Python in which the peers are installed; without it there is only eager transformers."""
-    rounds: int = 9
+    rounds: int = 7
     """Turns of every server, 4 seconds each."""
     questions: int = 1000
     """Asked of every idle server."""
