@@ -59,7 +59,8 @@ ARMS: tuple[Arm, ...] = (
     "same_view",
     "pseudo_labels",
 )
-Asked = tuple[Moment, str]
+Asked = tuple[str, str]
+"""Episode and question."""
 ANCHORS = 1500
 STATES = 300
 
@@ -222,7 +223,7 @@ def _pseudo(lab: Lab, this: Round, *, calibrated: bool) -> dict[Asked, bool]:
         for proposal in preparation.bank[moment.instruction]:
             margins = [known[frame, proposal.question] for frame in moment.frames.values()]
             mean = float(np.mean(margins)) - offsets.of(proposal.question, moment.instruction)
-            means.setdefault(words.family(proposal.question), []).append((mean, (moment, proposal.question)))
+            means.setdefault(words.family(proposal.question), []).append((mean, (moment.episode_id, proposal.question)))
     wanted: dict[str, int] = {}
     for _, question in counted:
         wanted[words.family(question)] = wanted.get(words.family(question), 0) + 1
@@ -237,14 +238,15 @@ def _bank_of(lab: Lab) -> Iterable[Asked]:
     """All questions of the bank about all outcomes that may be learned from."""
     path = lab.folder("cross_view", 1) / "games" / PREPARATION
     bank: Bank = from_json(read_json(path), path).bank
-    return ((moment, proposal.question) for moment in lab.finals for proposal in bank[moment.instruction])
+    return ((one.episode_id, proposal.question) for one in lab.finals for proposal in bank[one.instruction])
 
 
 def _examples(lab: Lab, answers: Mapping[Asked, bool]) -> list[Example]:
     store = FrameStore(FramePool.open(lab.pool))
     talks: dict[str, list[Talk]] = {}
-    for (moment, question), answer in answers.items():
-        for frame in moment.frames.values():
+    frames = {moment.episode_id: moment.frames for moment in lab.finals}
+    for (episode_id, question), answer in answers.items():
+        for frame in frames[episode_id].values():
             talks.setdefault(frame, []).append(_talk(question, answer))
     return [Example("describer", (f"{frame}.png",), (store.png(frame),), tuple(some)) for frame, some in talks.items()]
 
@@ -266,7 +268,7 @@ def _may_learn(lab: Lab, dialog: Dialog) -> bool:
 
 
 def _true(lab: Lab, asked: Asked) -> bool | None:
-    return lab.truth.of(asked[1], asked[0].episode_id)
+    return lab.truth.of(asked[1], asked[0])
 
 
 def _talk(question: str, answer: bool) -> Talk:
