@@ -119,6 +119,19 @@ def test_figures_of_the_embedded_model_are_the_measured_ones(domain):
     assert told == [*shares, f"{figures[f'{domain}_auroc']:.3f}"]
 
 
+def test_figures_of_self_improvement_are_the_measured_ones():
+    path = REPOSITORY / "benchmarks" / "results" / "self_improvement.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    rows = re.findall(r"^\| `(\w+)`: [^|]*\| (.*) \|$", section("Does it help?"), re.MULTILINE)
+    assert len(rows) == 5
+    for arm, cells in rows:
+        last = max(int(found[1]) for name in figures if (found := re.fullmatch(rf"{arm}_r(\d)_auroc", name)))
+        accuracy, auroc, state = (
+            figures[f"{arm}_r{last}_{name}"] for name in ("balanced_accuracy", "auroc", "state_accuracy")
+        )
+        assert cells.split(" | ") == [f"{100 * accuracy:.1f} %", f"{auroc:.3f}", f"{100 * state:.1f} %"]
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder with recordings, a frame and a video, where a hand-made bundle stands in for the embedded one."""
