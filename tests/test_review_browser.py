@@ -17,6 +17,8 @@ from playwright.sync_api import Page, sync_playwright
 
 import bundles
 from relabel_files import lines, relabelled, write_attempts
+from robo_dialog.detect.calibration import parse_calibration
+from robo_dialog.tune.calibrate_command import Calibrate
 from robo_dialog.tune.evaluate_command import Evaluate
 from robo_dialog.tune.labels import read_labels
 from robo_dialog.tune.subjects import JudgeChoice, opened_pool
@@ -31,7 +33,7 @@ from pathlib import Path
 from robo_dialog.review.command import Review
 Review(Path(sys.argv[1]), browser=False, reviewer="anna").run()
 """
-TRUE_FROM = 12
+TRUE_FROM = 16
 """Episodes from this one on succeeded, although the detector says so from the 20th on."""
 
 
@@ -107,8 +109,13 @@ def test_twenty_decisions_by_keyboard_survive_a_kill_and_become_labels(page, ser
     assert set(decided.values()) == {True, False}
     with opened_pool([tmp_path / "r"]) as pool:
         assert len(read_labels(pool, labels / "reviews.jsonl")) == 20
-    capsys.readouterr()
     judge = JudgeChoice(bundle=tmp_path / "bundle")
+    assert Calibrate((tmp_path / "r",), tmp_path / "calibrated", judge, reviews=labels / "reviews.jsonl").run() == 0
+    fitted = parse_calibration((tmp_path / "calibrated" / "calibration.json").read_bytes())
+    assert fitted != judge.open().calibration
+    boundary = [fitted.probability(number / 4 - 5, 1) >= fitted.threshold_for("lift it") for number in decided]
+    assert boundary == list(decided.values()), "successes begin where the person says"
+    capsys.readouterr()
     assert Evaluate((tmp_path / "r",), judge, reviews=labels / "reviews.jsonl", json=True, draws=10).run() == 0
     assert json.loads(capsys.readouterr().out)["n"] == 20
 

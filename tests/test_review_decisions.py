@@ -7,12 +7,16 @@ import os
 
 import pytest
 
+import bundles
 from labelled_pools import Attempt, drawn, level_of, write_pool
 from review_rows import row
-from robo_dialog.errors import PoolError, RoboDialogError
+from robo_dialog.detect.calibration import parse_calibration
+from robo_dialog.errors import ConfigError, PoolError, RoboDialogError
 from robo_dialog.review.decisions import Decisions, successes
 from robo_dialog.review.doubt import doubt, most_doubtful
+from robo_dialog.tune.calibrate_command import Calibrate
 from robo_dialog.tune.labels import read_labels
+from robo_dialog.tune.subjects import JudgeChoice
 from robo_episodes.episode import Trust
 from robo_episodes.errors import UnreadableError
 from robo_episodes.pool import FramePool
@@ -154,3 +158,19 @@ def test_reviews_alone_are_labels_enough(tmp_path, file):
 def test_drawn_labels_are_what_they_were_without_reviews(tmp_path):
     pool = FramePool.open(write_pool(tmp_path / "pool", drawn(20)))
     assert read_labels(pool, None) == read_labels(pool)
+
+
+def test_reviews_move_the_thresholds_of_the_next_calibration(tmp_path, file):
+    """The detector's success begins at a margin of 0, the person's at -2.5."""
+    margins = [k / 4 - 5 for k in range(40)]
+    attempts = [Attempt(f"e{k}", {"front": level_of(m)}, trust=Trust.NONE) for k, m in enumerate(margins)]
+    pool = write_pool(tmp_path / "pool", attempts)
+    words = ["SUCCESS" if m >= -2.5 else "FAILURE" for m in margins]
+    file.write_bytes(to_jsonl([said(f"e{k}", word) for k, word in enumerate(words)]))
+    judge = JudgeChoice(bundle=bundles.write(tmp_path / "bundle"))
+    assert Calibrate((pool,), tmp_path / "out", judge, reviews=file).run() == 0
+    fitted = parse_calibration((tmp_path / "out" / "calibration.json").read_bytes()).of("lift it")
+    called = [fitted.probability(m, 1) >= fitted.threshold for m in margins]
+    assert called == [word == "SUCCESS" for word in words]
+    with pytest.raises(ConfigError, match="leave them or --without-labels out"):
+        Calibrate((pool,), tmp_path / "more", judge, reviews=file, without_labels=True).run()

@@ -42,6 +42,8 @@ class Calibrate:
     """Calibrate by agreement alone."""
     calibration: Path | None = None
     """A calibration.json to start from, in place of the bundle's own or none."""
+    reviews: Path | None = None
+    """Verdict file of people, as `review` writes it; what they say goes before the labels of the recordings."""
     precision: float | None = None
     """Least share of true successes among verdicts SUCCESS; default: thresholds of the best balanced accuracy."""
     alpha: float = 0.05
@@ -80,6 +82,8 @@ class Calibrate:
                 raise ConfigError(f"{name} {value:g}: give a share between 0 and 1, for example 0.95 or 0.05")
         if self.augmentations < 0:
             raise ConfigError(f"--augmentations {self.augmentations}: give 0 or more")
+        if self.without_labels and self.reviews is not None:
+            raise ConfigError(f"--reviews {self.reviews}: are labels; leave them or --without-labels out")
         if self.without_labels and self.precision is not None:
             raise ConfigError(f"--precision {self.precision:g}: needs labels; leave it or --without-labels out")
 
@@ -90,7 +94,7 @@ class Calibrate:
         from robo_dialog.tune.labels import read_labels
         from robo_dialog.tune.passes import looked, views_of
 
-        labels, views = read_labels(pool), views_of(pool, self.cameras)
+        labels, views = read_labels(pool, self.reviews), views_of(pool, self.cameras)
         seen = replace(views, outcomes=[one for one in views.outcomes if one.episode_id in labels], beginnings={})
         with looked(judge, pool, seen, base, self._margins(), self.judge.name) as margins:
             episodes = labelled_episodes(seen, base, margins, labels)
