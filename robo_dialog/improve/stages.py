@@ -22,7 +22,7 @@ from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.manifest import MANIFEST, Lineage
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.models import embedded_model
-from robo_dialog.play.dialog import Dialog, read_dialogs
+from robo_dialog.play.dialog import Dialog, dialogs_digest, read_dialogs
 from robo_dialog.play.frames import FrameStore
 from robo_dialog.play.moments import digest
 from robo_dialog.play.play_command import Play
@@ -39,7 +39,6 @@ from robo_dialog.tune.judges import BundleJudge
 from robo_dialog.tune.passes import looked, views_of
 from robo_dialog.tune.promotion import Games, Grounds, gather
 from robo_dialog.tune.recalibrate import recalibrated
-from robo_dialog.tune.replays import digest_of
 from robo_dialog.tune.training import tune
 from robo_dialog.tune.unlabelled import calibrate_without_labels
 from robo_dialog.vlm.choice import ModelChoice
@@ -138,7 +137,7 @@ def detector_of(model: str, pool: Path, out: Path, lineage: Lineage, held_out: f
 
 def export(this: Round, pool: Path, settings: RoundSettings) -> Path:
     """The round's detector."""
-    dialogs = digest_of(this.folder / "games" / DIALOGS)
+    dialogs = dialogs_digest(this.folder / "games" / DIALOGS)
     recipe = json.dumps({"round": this.number, "steps": settings.tune.steps, "games": settings.games})
     lineage = Lineage(this.model, digest(FramePool.open(pool)), dialogs, recipe)
     return detector_of(str(this.folder / "model"), pool, this.folder / "bundle", lineage, settings.held_out)
