@@ -1,0 +1,1 @@
+"""Verdicts as reward and end of episodes, for reinforcement learning; needs the extra `rl`, no torch."""
