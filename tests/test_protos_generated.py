@@ -12,7 +12,7 @@ import pytest
 def test_committed_code_is_what_the_generator_writes(repository: Path, tmp_path: Path):
     subprocess.run([sys.executable, repository / "protos" / "generate.py", tmp_path], check=True)
     generated = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert len(generated) == 6
+    assert len(generated) == 9
     assert generated == {name: (repository / name).read_bytes() for name in generated}
 
 

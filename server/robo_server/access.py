@@ -8,10 +8,14 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from robo_server.errors import ForbiddenError, UnauthenticatedError
-from robo_server.settings import ADMIN_SERVICE, SERVICE
+from robo_server.settings import ADMIN_SERVICE, INFERENCE_SERVICE, SERVICE
 from robo_server.tokens import Caller, Scope, TokenFile
 
-SCOPES: Mapping[str, Scope] = {SERVICE: Scope.INFER, ADMIN_SERVICE: Scope.ADMIN}
+SCOPES: Mapping[str, Scope] = {
+    SERVICE: Scope.INFER,
+    INFERENCE_SERVICE: Scope.INFER,
+    ADMIN_SERVICE: Scope.ADMIN,
+}
 """What a caller of a service needs."""
 OPEN = frozenset({health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME})
 """Services for everybody who can connect; reflection is only there on loopback."""

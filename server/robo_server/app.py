@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from robo_dialog.detect.store import ModelStore
 from robo_dialog.errors import ConfigError
+from robo_dialog.kserve.open_inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from robo_dialog.v1.model_admin_pb2_grpc import add_ModelAdminServiceServicer_to_server
 from robo_dialog.v1.success_detector_pb2_grpc import add_SuccessDetectorServiceServicer_to_server
 from robo_server.admin import ModelAdmin
@@ -27,10 +28,11 @@ from robo_server.door import Door
 from robo_server.interceptor import Guard
 from robo_server.logs import event
 from robo_server.model import Model, ModelInfo
+from robo_server.open_inference import OpenInference
 from robo_server.pipeline import Pipeline
 from robo_server.security import Security, is_loopback
 from robo_server.service import SuccessDetector
-from robo_server.settings import ADMIN_SERVICE, MIB, SERVICE, Settings
+from robo_server.settings import ADMIN_SERVICE, INFERENCE_SERVICE, MIB, SERVICE, Settings
 from robo_server.succession import Succession
 from robo_server.watching import Watching
 
@@ -86,19 +88,18 @@ class Server:
         self._add_services()
 
     def _add_services(self) -> None:
+        deadline_s = self._settings.limits.deadline_s
         detector = SuccessDetector(
-            self._pipeline,
-            self._calls,
-            deadline_s=self._settings.limits.deadline_s,
-            stopping=self._door.shut,
-            archive=self._archive,
+            self._pipeline, self._calls, deadline_s=deadline_s, stopping=self._door.shut, archive=self._archive
         )
+        inference = OpenInference(self._pipeline, deadline_s=deadline_s, archive=self._archive)
         add_SuccessDetectorServiceServicer_to_server(detector, self._server)  # type: ignore[no-untyped-call]
         add_ModelAdminServiceServicer_to_server(self._admin, self._server)  # type: ignore[no-untyped-call]
+        add_GRPCInferenceServiceServicer_to_server(inference, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if is_loopback(self._settings.host):
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            names = (SERVICE, ADMIN_SERVICE, health, reflection.SERVICE_NAME)
+            names = (SERVICE, ADMIN_SERVICE, INFERENCE_SERVICE, health, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     async def listen(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import grpc
@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 from robo_dialog.detect.protobuf_fields import fields
 from robo_dialog.errors import RequestError, RoboDialogError
+from robo_dialog.kserve import open_inference_pb2 as oip
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.access import OPEN, Access
 from robo_server.calls import ORIGIN, Call, Calls, Origin
@@ -25,7 +26,14 @@ A = TypeVar("A")
 
 MAX_FIELDS = 1024
 """Fields of a message; 8 MiB could hold millions, which would take seconds and hundreds of megabytes to take apart."""
-STREAM_REQUEST = pb.StreamIsSuccessRequest.REQUEST_FIELD_NUMBER
+DENSE: Mapping[str, tuple[int, ...]] = {
+    "StreamIsSuccess": (pb.StreamIsSuccessRequest.REQUEST_FIELD_NUMBER,),
+    "ModelInfer": (
+        oip.ModelInferRequest.INPUTS_FIELD_NUMBER,
+        oip.ModelInferRequest.InferInputTensor.CONTENTS_FIELD_NUMBER,
+    ),
+}
+"""Where in a method's requests there may be many fields too: numbers of fields, the outer one first."""
 
 
 class _Malformed:
@@ -60,8 +68,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             make, guarded = grpc.stream_stream_rpc_method_handler, self._stream(handler.stream_stream, method)
         else:
             make, guarded = grpc.unary_unary_rpc_method_handler, self._unary(handler.unary_unary, method)
-        nested = STREAM_REQUEST if handler.request_streaming else None
-        deserialize = _tolerant(handler.request_deserializer, nested)
+        deserialize = _tolerant(handler.request_deserializer, DENSE.get(method, ()))
         return make(guarded, deserialize, handler.response_serializer)
 
     def _unary(
@@ -109,23 +116,23 @@ async def _finish(outcome: A | Problem, context: Context) -> A | None:
     return outcome
 
 
-def _tolerant(deserialize: Callable[[bytes], Q], nested: int | None) -> Callable[[bytes], Q | _Malformed]:
-    """A deserializer that raises nothing; `nested` is the number of the field in which there may be many others."""
+def _tolerant(deserialize: Callable[[bytes], Q], dense: tuple[int, ...]) -> Callable[[bytes], Q | _Malformed]:
+    """A deserializer that raises nothing; `dense` is the way to the fields in which there may be many others."""
 
     def tolerant(data: bytes) -> Q | _Malformed:
         try:
-            return deserialize(data) if _is_sparse(memoryview(data), nested) else _Malformed()
+            return deserialize(data) if _is_sparse(memoryview(data), dense) else _Malformed()
         except (DecodeError, ValueError, IndexError):
             return _Malformed()
 
     return tolerant
 
 
-def _is_sparse(data: memoryview, nested: int | None) -> bool:
+def _is_sparse(data: memoryview, dense: tuple[int, ...]) -> bool:
     for count, (number, content) in enumerate(fields(data)):
         if count >= MAX_FIELDS:
             return False
-        if number == nested and isinstance(content, memoryview) and not _is_sparse(content, None):
+        if number in dense[:1] and isinstance(content, memoryview) and not _is_sparse(content, dense[1:]):
             return False
     return True
 

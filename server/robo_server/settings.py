@@ -10,6 +10,7 @@ MIB = 1024 * 1024
 SERVICE = "robo_dialog.v1.SuccessDetectorService"
 """Full name of the service, also the name under which its readiness stands in grpc.health.v1."""
 ADMIN_SERVICE = "robo_dialog.v1.ModelAdminService"
+INFERENCE_SERVICE = "inference.GRPCInferenceService"
 
 
 @dataclass(frozen=True)
