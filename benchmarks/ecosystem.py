@@ -1,0 +1,141 @@
+"""At home in the ecosystem: families of models, learning from verdicts, installation, the start of commands.
+
+    python benchmarks/ecosystem.py [families] [learning] [install] [help]     # all, if none is named
+
+Figures of parts that are not run stay as they were. `install` asks the package index.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from record import RESULTS, record
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTES = {
+    "families_passed": "families that play and are tuned, and are exported and served, or say what serves them",
+    "families_refused": "families that cannot be tuned as published, and say why",
+    "reward_return_before": "true success rate of the policy before learning",
+    "reward_return_truth": "the same after learning from the truth",
+    "reward_return_verdicts": "the same after learning from verdicts alone",
+    "reward_return_ratio": "reward_return_verdicts / reward_return_truth",
+    "first_verdict_s": "seconds from an empty environment to a verdict: pip install of downloaded wheels, detect",
+    "client_mb": "megabytes of the base install beyond numpy and pip",
+    "help_ms_worst": "milliseconds of the slowest --help, the best of 3 runs of each command",
+}
+FIRST = "import sys; from robo_dialog.cli import main; main(sys.argv[1:])"
+
+
+def families() -> dict[str, float]:
+    """Walk the whole way with a small random model of every family."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import vlm_families
+    from robo_dialog.tune.conformance import check
+
+    passed = refused = 0
+    for name in vlm_families.FAMILIES:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = vlm_families.write(name, Path(folder) / "model")
+            steps = {step.name: step for step in check(checkpoint, Path(folder) / "work", device="cpu")}
+        if "failed" in {step.outcome for step in steps.values()}:
+            raise SystemExit(f"{name} fails: {steps}")
+        tuned = steps["merge"].outcome == "passed"
+        passed, refused = passed + tuned, refused + (not tuned)
+        print(name, {step.name: step.outcome for step in steps.values()}, file=sys.stderr)
+    return {"families_passed": passed, "families_refused": refused}
+
+
+def learning() -> dict[str, float]:
+    """Train a policy on verdicts and one on the truth."""
+    sys.path.insert(0, str(ROOT / "docs" / "examples"))
+    from learn_from_verdicts import Search, compare
+
+    from robo_dialog.detect import Detector
+    from robo_dialog.models import embedded_bundle
+    from robo_dialog.rl.asking import local
+
+    rates = compare(local(Detector.load(embedded_bundle(), threads=1)), Search(), episodes=100)
+    return {
+        "reward_return_before": rates["before"],
+        "reward_return_truth": rates["from_truth"],
+        "reward_return_verdicts": rates["from_verdicts"],
+        "reward_return_ratio": rates["from_verdicts"] / rates["from_truth"],
+    }
+
+
+def install() -> dict[str, float]:
+    """Build the wheel, install it in empty environments, get a verdict."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", work / "dist", ROOT)
+        wheel = next((work / "dist").glob("*.whl"))
+        limits = ("-c", ROOT / "constraints.txt")
+        client = _environment(work / "client")
+        before = _megabytes(work / "client")
+        _run(client, "-m", "pip", "install", "-q", *limits, wheel)
+        numpy = sum(_megabytes(path) for path in (work / "client").glob("lib/python*/site-packages/numpy*"))
+        client_mb = _megabytes(work / "client") - before - numpy
+        _run(sys.executable, "-m", "pip", "download", "-q", *limits, "-d", work / "wheels", f"{wheel}[serve]")
+        frame = work / "frame.png"
+        _run(sys.executable, "-c", _FRAME, frame)
+        python = _environment(work / "serve")
+        started = time.monotonic()
+        _run(python, "-m", "pip", "install", "-q", "--no-index", "--find-links", work / "wheels", "robo-dialog[serve]")
+        _run(python, "-c", FIRST, "detect", frame, "--task", "put the red cube on the plate")
+        return {"first_verdict_s": time.monotonic() - started, "client_mb": client_mb}
+
+
+_FRAME = "import sys, cv2, numpy; cv2.imwrite(sys.argv[1], numpy.full((96, 96, 3), 128, numpy.uint8))"
+
+
+def _environment(path: Path) -> Path:
+    _run(sys.executable, "-m", "venv", path)
+    return path / "bin" / "python"
+
+
+def _megabytes(path: Path) -> float:
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    return sum(one.stat().st_size for one in files) / 1e6
+
+
+def _run(*command: str | Path) -> None:
+    # Without what this process was started with: an empty environment knows no PYTHONPATH.
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([str(part) for part in command], check=True, env=clean, stdout=subprocess.DEVNULL)
+
+
+def help_texts() -> dict[str, float]:
+    """Start every command three times."""
+    worst = 0.0
+    for name in sorted(point.name for point in entry_points(group="robo_dialog.commands")):
+        times = []
+        for _ in range(3):
+            started = time.monotonic()
+            subprocess.run([sys.executable, "-c", FIRST, name, "--help"], check=True, stdout=subprocess.DEVNULL)
+            times.append(time.monotonic() - started)
+        print(f"{name}: {1e3 * min(times):.0f} ms", file=sys.stderr)
+        worst = max(worst, min(times))
+    return {"help_ms_worst": 1e3 * worst}
+
+
+PARTS = {"families": families, "learning": learning, "install": install, "help": help_texts}
+
+
+def main() -> None:
+    """Run the parts that are named, and write all figures."""
+    path = RESULTS / "ecosystem.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    for part in sys.argv[1:] or PARTS:
+        figures |= PARTS[part]()
+    record("ecosystem", {name: figures[name] for name in NOTES if name in figures}, NOTES)
+
+
+if __name__ == "__main__":
+    main()
