@@ -219,11 +219,11 @@ class OneByOne:
 
     def score(self, prompts: Sequence[Prompt], options: Sequence[str]) -> np.ndarray:
         """See `VLM.score`."""
-        first = self._vlm._first_tokens(options)
+        lead, first = self._vlm._chat.apart(options)
         rows = []
         for prompt in prompts:
             cut = self._vlm._cut(prompt)
-            inputs = self._vlm._encode([cut.prefix + cut.suffix], [cut.images])
+            inputs = self._vlm._encode([cut.prefix + cut.suffix + lead], [cut.images])
             said = self._vlm._model.generate(
                 **inputs, max_new_tokens=1, do_sample=False, output_scores=True, return_dict_in_generate=True
             )

@@ -32,7 +32,7 @@ SUMMARIES: dict[str, str] = {
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",
-    "models": "list, compare, publish, promote and roll back the detectors of a model store",
+    "models": "list, compare, publish, promote and roll back the detectors of a model store; check a model",
     "nightly": "from new recordings to a new champion, once a night",
     "serve": "serve verdicts over gRPC",
     "ready": "whether a server gives verdicts now",
@@ -74,6 +74,9 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         print(f"robo-dialog {version('robo-dialog')}")
         return 0
+    if arguments[0] in ("--completion", "--complete"):
+        print(_completion(commands, arguments))
+        return 0
     name = arguments[0]
     if name not in commands:
         close = difflib.get_close_matches(name, commands, n=1)
@@ -82,11 +85,30 @@ def _dispatch(arguments: list[str]) -> int:
     return _parse(_load(commands[name]), name, arguments[1:]).run()
 
 
+def _completion(commands: dict[str, EntryPoint], arguments: list[str]) -> str:
+    """The script for a shell, or the words that it asks for: commands, or the options of one."""
+    from robo_dialog.completion import options, script
+
+    if arguments[0] == "--completion":
+        return script(" ".join(arguments[1:]))
+    if len(arguments) == 1:
+        return "\n".join(sorted(commands))
+    command = commands.get(arguments[1])
+    return "" if command is None else "\n".join(options(lambda: _parse(_load(command), command.name, ["--help"])))
+
+
 def _usage(commands: dict[str, EntryPoint]) -> str:
     ordered = sorted(commands, key=lambda name: list(SUMMARIES).index(name) if name in SUMMARIES else 99)
     lines = [f"  {name:<10} {SUMMARIES.get(name, '')}" for name in ordered]
     return "\n".join(
-        ["usage: robo-dialog COMMAND [OPTIONS]", "", *lines, "", "`robo-dialog COMMAND --help` shows the options."]
+        [
+            "usage: robo-dialog COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "`robo-dialog COMMAND --help` shows the options.",
+            "`source <(robo-dialog --completion bash)` completes them in the shell; zsh likewise.",
+        ]
     )
 
 

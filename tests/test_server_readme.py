@@ -18,7 +18,7 @@ from google.protobuf import json_format
 import bundles
 from robo_dialog.detect import Detector
 from robo_dialog.detect.signature import Signer
-from robo_dialog.detect.store_command import Models
+from robo_dialog.models.command import Models
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server.command import Serve
 from robo_server.security import Security

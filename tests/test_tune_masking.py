@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from robo_dialog.errors import ModelError
 from robo_dialog.models import embedded_model
@@ -16,6 +16,8 @@ from robo_dialog.tune.collate import IGNORED, Collator, Item
 from robo_dialog.tune.examples import Talk
 from robo_dialog.tune.masking import CLOSING_WEIGHT, spoken
 from robo_dialog.tune.role_loss import can_pack, said
+from robo_dialog.vlm.chat import Chat
+from robo_dialog.vlm.processors import load_processor
 
 ANSWERED = Talk((("user", "Is there a yes on the plate?"), ("assistant", "yes")))
 OTHER = Talk((("user", "Is the drawer open?"), ("assistant", "no")))
@@ -34,7 +36,7 @@ def tiny():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     model = AutoModelForImageTextToText.from_pretrained(embedded_model(), dtype=torch.float32).eval()
-    yield model, AutoProcessor.from_pretrained(embedded_model())
+    yield model, Chat(load_processor(embedded_model()))
     torch.set_num_threads(threads)
 
 
@@ -55,7 +57,7 @@ def test_exactly_the_roles_own_words_are_learned(tiny, talk, images, words):
     learned = [token for token, weight in zip(found.ids, found.weights, strict=True) if weight > 0]
     assert tiny[1].tokenizer.decode(learned) == words
     assert found.prefix.count("<image>") == images
-    assert "<image>" not in tiny[1].tokenizer.decode(found.ids)
+    assert "<image>" not in tiny[1].tokenizer.decode(found.asked_ids + found.ids)
 
 
 def test_every_turn_weighs_one_however_long_it_is(tiny):
@@ -65,7 +67,7 @@ def test_every_turn_weighs_one_however_long_it_is(tiny):
 
 def test_a_template_that_rewrites_what_was_said_is_refused(tiny):
     class Rewriting:
-        image_token = "<image>"  # noqa: S105
+        chat_template = ""
         tokenizer = tiny[1].tokenizer
 
         @staticmethod
@@ -73,7 +75,7 @@ def test_a_template_that_rewrites_what_was_said_is_refused(tiny):
             return f"{len(chat)} messages: " + " ".join(message["content"][-1]["text"] for message in chat)
 
     with pytest.raises(ModelError, match="rewrites earlier messages"):
-        spoken(Rewriting(), ANSWERED, 0)
+        spoken(Chat(Rewriting()), ANSWERED, 0)
 
 
 def log_probabilities(model, collator, items):
@@ -85,23 +87,23 @@ def log_probabilities(model, collator, items):
 
 
 def test_packed_conversations_are_what_they_are_alone(tiny):
-    model, processor = tiny
+    model, chat = tiny
     items = [Item((picture(1),), (ANSWERED, OTHER)), Item((picture(2),), (OTHER, ANSWERED, OTHER))]
-    packed, labels, weights = log_probabilities(model, Collator(processor, packed=True), items)
-    alone, same_labels, same_weights = log_probabilities(model, Collator(processor, packed=False), items)
+    packed, labels, weights = log_probabilities(model, Collator(chat, packed=True), items)
+    alone, same_labels, same_weights = log_probabilities(model, Collator(chat, packed=False), items)
     assert torch.equal(labels, same_labels)
     assert torch.allclose(weights, same_weights)
     assert torch.allclose(packed, alone, atol=1e-4)
 
 
 def test_a_conversation_is_not_seen_by_its_neighbours(tiny):
-    model, processor = tiny
+    model, chat = tiny
     answers = []
     for neighbour in (OTHER, GAME):
         item = Item((picture(3), picture(4)), (neighbour, ANSWERED))
-        found, labels, _ = log_probabilities(model, Collator(processor, packed=True), [item])
+        found, labels, _ = log_probabilities(model, Collator(chat, packed=True), [item])
         answers.append(found[-2:])
-        assert labels[-1] == processor.tokenizer.eos_token_id
+        assert labels[-1] == chat.tokenizer.eos_token_id
     assert torch.allclose(*answers, atol=1e-4)
 
 
@@ -114,9 +116,9 @@ def test_an_image_token_is_never_a_label(tiny):
 
 
 def test_packing_is_found_to_work_for_tiny_and_given_up_where_it_changes_answers(tiny):
-    model, processor = tiny
+    model, chat = tiny
     items = [Item((picture(7),), (ANSWERED, OTHER))]
-    assert can_pack(model, Collator(processor, packed=False), items)
+    assert can_pack(model, Collator(chat, packed=False), items)
 
     class Blind(torch.nn.Module):
         """Takes no masks of its own for parts of a row."""
@@ -130,4 +132,4 @@ def test_packing_is_found_to_work_for_tiny_and_given_up_where_it_changes_answers
         def parameters(self, recurse=True):
             return model.parameters()
 
-    assert not can_pack(Blind(), Collator(processor, packed=False), items)
+    assert not can_pack(Blind(), Collator(chat, packed=False), items)

@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_texts(vlm: TransformersVLM) -> None:
 
 
 def test_control_tokens_are_never_sampled(vlm: TransformersVLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = vlm._processor.tokenizer
+    tokenizer = vlm._chat.tokenizer
     seen: list[list[int]] = []
     decode = tokenizer.batch_decode
     monkeypatch.setattr(tokenizer, "batch_decode", lambda ids, **how: seen.extend(ids.tolist()) or decode(ids, **how))
@@ -73,6 +73,16 @@ def test_control_tokens_are_never_sampled(vlm: TransformersVLM, monkeypatch: pyt
 def test_options_that_begin_alike_are_refused(vlm: TransformersVLM) -> None:
     with pytest.raises(ModelError, match="different tokens"):
         vlm.score(prompts(1), (" yes", " yes please"))
+
+
+def test_options_that_share_their_first_token_are_told_apart_by_the_next(vlm: TransformersVLM) -> None:
+    """As numbers are by tokenizers that cut them from the space before them."""
+    tokens = vlm._chat.tokens(" the red cube")
+    assert tokens[0] == vlm._chat.tokens(" the ball")[0]
+    scores = vlm.score(prompts(2), (" the red cube", " the ball"))
+    lead, following = vlm._chat.apart((" the red cube", " the ball"))
+    assert (lead, len(set(following))) == (" the ", 2)
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1.0, atol=1e-9)
 
 
 def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
@@ -164,7 +174,7 @@ def test_pixels_by_the_form_of_a_prompt_are_those_of_the_processor(vlm: Transfor
 def test_a_processor_that_does_more_than_scale_colours_is_asked_for_every_image(vlm: TransformersVLM) -> None:
     image = np.full((96, 96, 3), 100, np.uint8)
     encoded = vlm._encode([vlm._cut(prompts(1)[0]).prefix], [(image,)])
-    assert form_of(encoded, (image,), vlm._processor.image_processor) is not None
+    assert form_of(encoded, (image,), vlm._chat.processor.image_processor) is not None
     sharpened = {**encoded, "pixel_values": encoded["pixel_values"] * 1.01}
-    assert form_of(sharpened, (image,), vlm._processor.image_processor) is None
+    assert form_of(sharpened, (image,), vlm._chat.processor.image_processor) is None
     assert form_of(encoded, (image,), object()) is None

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from robo_dialog.detect.preprocess import PLACEHOLDER, Preprocessing
 from robo_dialog.errors import ModelError
+from robo_dialog.vlm.chat import Chat
+from robo_dialog.vlm.processors import load_processor
 from robo_dialog.vlm.prompts import ANSWERS, success_question
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, ProcessorMixin
+    from transformers import PreTrainedModel
 
 EXPORTABLE = ("idefics3", "smolvlm")
 
@@ -31,7 +33,7 @@ class Checkpoint:
 
     folder: Path
     model: PreTrainedModel
-    processor: ProcessorMixin
+    chat: Chat
     no: int
     """Token number of the answer "no"."""
     yes: int
@@ -65,7 +67,7 @@ class Checkpoint:
         Raises:
             ModelError: the processor expands an image in a way that plain text cannot repeat.
         """
-        tokenizer, images = self.processor.tokenizer, self.processor.image_processor
+        tokenizer, images = self.chat.tokenizer, self.chat.processor.image_processor
         padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         return Preprocessing(
             image_size=self.image_size,
@@ -78,7 +80,7 @@ class Checkpoint:
 
     def tokenizer_json(self) -> bytes:
         """The content of `tokenizer.json`."""
-        return str(self.processor.tokenizer.backend_tokenizer.to_str()).encode("utf-8")
+        return str(self.chat.tokenizer.backend_tokenizer.to_str()).encode("utf-8")
 
     def image_tokens(self) -> int:
         """How many tokens of the prompt stand for the image."""
@@ -86,8 +88,7 @@ class Checkpoint:
         return int((config.vision_config.image_size // config.vision_config.patch_size // config.scale_factor) ** 2)
 
     def _text(self, instruction: str) -> str:
-        parts = [{"type": "image"}, {"type": "text", "text": success_question(instruction)}]
-        return str(self.processor.apply_chat_template([{"role": "user", "content": parts}], add_generation_prompt=True))
+        return self.chat.render((("user", 1, success_question(instruction)),), ask=True)
 
     def _process(self, images: Sequence[NDArray[np.uint8]], text: str) -> dict[str, torch.Tensor]:
         from PIL import Image
@@ -95,7 +96,7 @@ class Checkpoint:
         # one view of the whole image: the detector does not tile
         edge = {"longest_edge": self.image_size}
         return dict(
-            self.processor(
+            self.chat.processor(
                 text=[text] * len(images),
                 images=[[Image.fromarray(image)] for image in images],
                 return_tensors="pt",
@@ -107,18 +108,18 @@ class Checkpoint:
 
     def _expanded_prompt(self) -> str:
         """The prompt's text with the image written out, taken from what the processor made of it."""
-        text, tokenizer = self._text(PLACEHOLDER), self.processor.tokenizer
-        image = tokenizer.convert_tokens_to_ids(self.processor.image_token)
+        text, tokenizer = self._text(PLACEHOLDER), self.chat.tokenizer
+        image = tokenizer.convert_tokens_to_ids(self.chat.processor.image_token)
         short = tokenizer(text)["input_ids"]
         blank = np.zeros((self.image_size, self.image_size, 3), np.uint8)
         long = self._process([blank], text)["input_ids"][0].tolist()
-        if short.count(image) != 1 or text.count(self.processor.image_token) != 1:
+        if short.count(image) != 1 or text.count(self.chat.processor.image_token) != 1:
             raise ModelError(f"{self.folder}: the chat template does not put exactly one image into the prompt")
         at = short.index(image)
         if long[:at] != short[:at] or long[len(long) - len(short) + at + 1 :] != short[at + 1 :]:
             raise ModelError(f"{self.folder}: the processor changes the prompt around the image; it cannot be exported")
         inserted = long[at : len(long) - len(short) + at + 1]
-        return text.replace(self.processor.image_token, "".join(tokenizer.convert_ids_to_tokens(inserted)))
+        return text.replace(self.chat.processor.image_token, "".join(tokenizer.convert_ids_to_tokens(inserted)))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -129,12 +130,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             tokens for the two answers.
     """
     _check_architecture(folder)
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    chat = Chat(load_processor(folder, local_files_only=True))
     try:
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -145,10 +146,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: cannot be loaded: {error}") from error
-    no, yes = (_single_token(processor.tokenizer, answer, folder) for answer in ANSWERS)
+    no, yes = (_single_token(chat, answer, folder) for answer in ANSWERS)
     if no == yes:
         raise ModelError(f"{folder}: its tokenizer gives both answers {ANSWERS} the same token")
-    return Checkpoint(folder, model.eval(), processor, no, yes)
+    return Checkpoint(folder, model.eval(), chat, no, yes)
 
 
 def _check_architecture(folder: Path) -> None:
@@ -163,13 +164,14 @@ def _check_architecture(folder: Path) -> None:
     if architecture not in EXPORTABLE:
         raise ModelError(
             f"{path}: `model_type` is {architecture!r}, which cannot be exported; a bundle can be made of "
-            f"{' and '.join(EXPORTABLE)} checkpoints: fine-tune one of those (the embedded `tiny`, SmolVLM-256M), "
-            f"for example on dialogs that this model played"
+            f"{' and '.join(EXPORTABLE)} checkpoints. Serve this model behind an OpenAI-compatible endpoint (vLLM, "
+            f"SGLang), and give its address to `play`, `evaluate` and `calibrate` with --endpoint; or tune one that "
+            f"can be exported (the embedded `tiny`, SmolVLM-256M) on dialogs that this model played"
         )
 
 
-def _single_token(tokenizer: object, answer: str, folder: Path) -> int:
-    ids = tokenizer.encode(answer, add_special_tokens=False)  # type: ignore[attr-defined]
+def _single_token(chat: Chat, answer: str, folder: Path) -> int:
+    ids = chat.tokens(chat.begin(answer))
     if len(ids) != 1:
         raise ModelError(f"{folder}: its tokenizer needs {len(ids)} tokens for the answer {answer!r}, one is required")
-    return int(ids[0])
+    return ids[0]

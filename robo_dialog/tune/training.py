@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForImageTextToText, AutoProcessor, EarlyStoppingCallback, TrainingArguments
+from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from robo_dialog.errors import ConfigError, ModelError
@@ -20,6 +22,8 @@ from robo_dialog.tune.examples import Example, split
 from robo_dialog.tune.mixture import Kind, Mixture, item
 from robo_dialog.tune.role_loss import RoleTrainer, can_pack
 from robo_dialog.tune.settings import TuneSettings
+from robo_dialog.vlm.chat import Chat
+from robo_dialog.vlm.processors import load_processor
 
 CHECKS = 10
 """Looks at what is held out, in one run."""
@@ -82,13 +86,14 @@ def tune(
     if not any(example.role == "describer" for example in learned):
         raise ConfigError("no kept dialog gives the Describer anything to learn; play more games, or filter less")
     processor, network, dtype = _loaded(model, settings)
-    collator = Collator(processor, packed=False)
+    collator = Collator(Chat(processor), packed=False)
     packed = can_pack(network, collator, _items(learned[:TRIED], settings))
     adapted = get_peft_model(
         network, LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules="all-linear")
     )
     trainer = _trainer(adapted, collator.with_packing(packed), (learned, held, anchors), settings, work, report_to)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(work))
+    with redirect_stdout(sys.stderr):  # where its figures belong
+        trainer.train(resume_from_checkpoint=_last_checkpoint(work))
     state = trainer.state
     if processes().is_main_process:
         adapted.merge_and_unload().to(dtype).save_pretrained(out)
@@ -110,8 +115,8 @@ def _loaded(model: str | Path, settings: TuneSettings) -> tuple[Any, Any, torch.
     """Processor, network in the precision of tuning, and the precision of the checkpoint."""
     cuda = torch.cuda.is_available()
     wanted = settings.precision if settings.precision != "auto" else "bfloat16" if cuda else "float32"
+    processor = load_processor(model)
     try:
-        processor: Any = AutoProcessor.from_pretrained(model, trust_remote_code=False)
         network: Any = AutoModelForImageTextToText.from_pretrained(
             model, trust_remote_code=False, use_safetensors=True, dtype="auto"
         )

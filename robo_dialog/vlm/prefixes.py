@@ -129,8 +129,10 @@ def unpacked(images: Sequence[tuple[Image, ...]], ids: Sequence[torch.Tensor], c
     """The rows of one forward pass (`cache` is an untyped Cache) over beginnings, each with memory of its own.
 
     Raises:
-        RuntimeError: the layers differ in shape.
+        RuntimeError: the layers differ in shape, or do not keep all that they saw (sliding windows).
     """
+    if any(type(layer) not in (DynamicLayer, RoomyLayer) for layer in cache.layers):
+        raise RuntimeError("a cache of layers that forget cannot be cut")
     sides = [side for layer in cache.layers for side in (layer.keys, layer.values)]
     rows = [torch.stack([side[row] for side in sides]) for row in range(len(images))]
     return [Encoded(*parts) for parts in zip(images, ids, rows, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image as PILImage
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from robo_dialog.detect.preprocess import resize_rgb
 from robo_dialog.errors import ModelError
+from robo_dialog.vlm.chat import Chat, Turn
 from robo_dialog.vlm.pixels import Form, form_of
 from robo_dialog.vlm.prefixes import Cut, Encoded, Group, Prefixes, Workspace, batches, joined, same_start, unpacked
+from robo_dialog.vlm.processors import load_processor
 from robo_dialog.vlm.protocol import Image, Prompt
 
 _RENDERED = 1 << 16
@@ -49,21 +51,21 @@ class TransformersVLM:
         self._name = str(model)
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._batch = batch
+        self._chat = Chat(load_processor(model))
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(model, trust_remote_code=False)
             self._model: Any = AutoModelForImageTextToText.from_pretrained(
                 model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
             )
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error
         self._model.eval().to(self._device)
-        self._processor.tokenizer.padding_side = "left"
+        self._chat.tokenizer.padding_side = "left"
         self._cuttable: bool | None = None
         self._forms: dict[tuple[str, int], Form | None] = {}
         self._single, self._several = Prefixes(_PREFIX_BYTES), Prefixes(_PREFIX_BYTES)
         self._workspace = Workspace()
         self._rendered = lru_cache(maxsize=_RENDERED)(self._render)
-        self._tokens = lru_cache(maxsize=_RENDERED)(self._tokenised)
+        self._tokens = lru_cache(maxsize=_RENDERED)(self._chat.tokens)
 
     @property
     def parameters(self) -> int:
@@ -80,22 +82,22 @@ class TransformersVLM:
         return f"{Path(self._name).name}-{hasher.hexdigest()[:16]}"
 
     def score(self, prompts: Sequence[Prompt], options: Sequence[str]) -> npt.NDArray[np.float64]:
-        """See `VLM.score`. Every option must begin with a token of its own.
+        """See `VLM.score`.
 
         Raises:
-            ModelError: two options begin with the same token, so that one forward pass cannot tell them apart.
+            ModelError: no one token tells the options apart.
         """
-        first = self._first_tokens(options)
+        lead, first = self._chat.apart(options)
         logits = np.zeros((len(prompts), len(options)))
         with torch.inference_mode():
-            for rows, found in self._next_tokens(prompts):
+            for rows, found in self._next_tokens(prompts, lead):
                 logits[rows] = found[:, first].double().log_softmax(-1).cpu().numpy()
         return logits
 
     def generate(self, prompts: Sequence[Prompt], *, seed: int, temperature: float, max_tokens: int) -> list[str]:
         """See `VLM.generate`. Control tokens, the image token among them, are never sampled."""
         texts = [""] * len(prompts)
-        tokenizer = self._processor.tokenizer
+        tokenizer = self._chat.tokenizer
         banned = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature > 0 else {}
         with torch.inference_mode(), torch.random.fork_rng(devices=self._cuda_devices()):
@@ -111,8 +113,8 @@ class TransformersVLM:
         """Unit vectors (N, D) of images: means of what the vision tower makes of their patches."""
         vectors = []
         for start in range(0, len(images), self._batch):
-            pictures = [[self._picture(image)] for image in images[start : start + self._batch]]
-            seen = self._processor.image_processor(pictures, return_tensors="pt").to(self._device)
+            pictures = [[self._chat.picture(image)] for image in images[start : start + self._batch]]
+            seen = self._chat.processor.image_processor(pictures, return_tensors="pt").to(self._device)
             with torch.inference_mode():
                 patches = self._model.get_image_features(**seen).last_hidden_state
             flat = patches.reshape(len(pictures), -1, patches.shape[-1]).double()
@@ -124,15 +126,10 @@ class TransformersVLM:
     def _cuda_devices(self) -> list[torch.device]:
         return [self._device] if self._device.type == "cuda" else []
 
-    def _first_tokens(self, options: Sequence[str]) -> list[int]:
-        first = [self._processor.tokenizer(option, add_special_tokens=False)["input_ids"][0] for option in options]
-        if len(set(first)) < len(first):
-            raise ModelError(f"options {list(options)} do not begin with different tokens in this model's vocabulary")
-        return first
-
-    def _next_tokens(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Indices of prompts and the logits (R, V) of what comes next."""
-        cuts = [self._cut(prompt) for prompt in prompts]
+    def _next_tokens(self, prompts: Sequence[Prompt], lead: str) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Indices of prompts and the logits (R, V) of what comes after `lead`."""
+        whole = (self._cut(prompt) for prompt in prompts)
+        cuts = [replace(cut, suffix=cut.suffix + lead) for cut in whole]
         for batch in batches(same_start(cuts), self._batch):
             if self._can_cut(batch[0].first):
                 yield from self._continued(batch, cuts)
@@ -180,19 +177,21 @@ class TransformersVLM:
                 known[cut.start] = encoded
         return [found for group in batch if (found := known[group.first.start]) is not None]
 
-    def _tokenised(self, suffix: str) -> list[int]:
-        """Tokens of a suffix; the same question is put to many images."""
-        ids: list[int] = self._processor.tokenizer(suffix, add_special_tokens=False)["input_ids"]
-        return ids
-
     def _can_cut(self, cut: Cut) -> bool:
-        """Whether a prompt in two pieces gives what the whole one gives; found out once, with images."""
+        """Whether a prompt in two pieces gives what the whole one gives; found out once, with images.
+
+        Between the pieces the model sees an image of another shape: some keep more of a prompt than its cache, and
+        would go on from the last one that they saw.
+        """
         if not cut.images:
             return False
         if self._cuttable is None:
             whole = self._whole([cut]).log_softmax(-1)
+            group = Group(cut, (0,))
             try:
-                (_, pieces), *_ = self._continued([Group(cut, (0,))], [cut])
+                self._begun([group])
+                self._whole([replace(cut, images=tuple(image[::2] for image in cut.images))])
+                (_, pieces), *_ = self._continued([group], [cut])
                 self._cuttable = bool((whole - pieces.log_softmax(-1)).abs().max() < _SAME)
             except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
                 self._cuttable = False
@@ -220,7 +219,7 @@ class TransformersVLM:
         read = self._read([prefix for prefix, _ in first.values()], [suffix[:-1] for suffix in suffixes])
         longest = max(len(encoded.ids) for encoded in read)
         gaps = [longest - len(read[row].ids) for row in rows]
-        pad = self._processor.tokenizer.pad_token_id
+        pad = self._chat.tokenizer.pad_token_id
         lines = [[pad] * gap + read[row].ids.tolist() + suffixes[row][-1:] for gap, row in zip(gaps, rows, strict=True)]
         seen = [[0] * gap + [1] * (longest + 1 - gap) for gap in gaps]
         return {
@@ -244,49 +243,26 @@ class TransformersVLM:
         prefix, suffix = self._rendered(tuple((m.role, len(m.images), m.text) for m in prompt))
         return Cut(prefix, suffix, tuple(image for message in prompt for image in message.images))
 
-    def _render(self, turns: tuple[tuple[str, int, str], ...]) -> tuple[str, str]:
-        text = self._processor.apply_chat_template([_as_chat(*turn) for turn in turns], add_generation_prompt=True)
-        mark = self._processor.image_token
-        end = text.rfind(mark) + len(mark) if mark in text else 0
-        return text[:end], text[end:]
+    def _render(self, turns: tuple[Turn, ...]) -> tuple[str, str]:
+        return self._chat.cut(self._chat.render(turns, ask=True))
 
     def _encode(self, texts: Sequence[str], images: Sequence[tuple[Image, ...]]) -> Any:  # noqa: ANN401
-        """A BatchFeature (untyped in transformers) of prompts, padded on the left."""
-        pictures = [[self._picture(image) for image in some] for some in images]
-        given: dict[str, Any] = {"images": pictures} if any(pictures) else {}
-        if given and self._side is not None:
-            given["do_resize"] = False  # done already
-        return self._processor(text=list(texts), **given, return_tensors="pt", padding=True).to(self._device)
+        """Inputs of prompts, padded on the left, on the model's device."""
+        return self._chat.encode(texts, images).to(self._device)
 
     def _encode_alike(self, cuts: Sequence[Cut]) -> Any:  # noqa: ANN401
         """The prefixes of cuts of one shape; on a model that sees one fixed square, by the form of the first."""
         texts, images = [cut.prefix for cut in cuts], [cut.images for cut in cuts]
-        if self._side is None:
+        if self._chat.side is None:
             return self._encode(texts, images)
-        squares = [[resize_rgb(image, self._side) for image in some] for some in images]
+        squares = [[resize_rgb(image, self._chat.side) for image in some] for some in images]
         key = (texts[0], len(images[0]))
         if key not in self._forms:
             first = self._encode(texts[:1], images[:1])
-            self._forms[key] = form_of(first, squares[0], self._processor.image_processor)
+            self._forms[key] = form_of(first, squares[0], self._chat.processor.image_processor)
         form = self._forms[key]
         return self._encode(texts, images) if form is None else form.fill(squares)
-
-    def _picture(self, image: Image) -> PILImage.Image:
-        """Square as the served detector makes it, for models that see one fixed square; else as it is."""
-        return PILImage.fromarray(image if self._side is None else resize_rgb(image, self._side))
-
-    @cached_property
-    def _side(self) -> int | None:
-        """Side of the square that the model sees, or None if it looks at images of many sizes."""
-        processor = self._processor.image_processor
-        fixed = getattr(processor, "do_image_splitting", True) is False
-        return int(processor.size["longest_edge"]) if fixed else None
 
 
 def _text(cut: Cut) -> str:
     return cut.prefix + cut.suffix
-
-
-def _as_chat(role: str, images: int, text: str) -> dict[str, Any]:
-    pictures: list[dict[str, str]] = [{"type": "image"} for _ in range(images)]
-    return {"role": role, "content": [*pictures, {"type": "text", "text": text}]}

@@ -1,11 +1,11 @@
-"""`robo-dialog models`: what a model store holds, and which of it is served."""
+"""`robo-dialog models`: what a model store holds and which of it is served; what a checkpoint can do."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -23,21 +23,26 @@ _OPTIONAL = frozenset({"show", "lineage", "diff"})
 
 @dataclass(frozen=True)
 class Models:
-    """List, publish, promote, roll back and compare the models of a store.
+    """List, publish, promote, roll back and compare the models of a store; check what a checkpoint can be used for.
 
     `list STORE`, `publish STORE BUNDLE`, `promote STORE VERSION`, `rollback STORE`, `show STORE [VERSION]`,
     `lineage STORE [VERSION]`, `diff STORE VERSION [VERSION]`; a version that is left out is the champion. A server of
     the store (`robo-dialog serve --store STORE`) follows within seconds, after it has checked the candidate itself.
+
+    `check MODEL` plays two games with a vision-language model, tunes it for two steps, exports what came of it and asks
+    the export for verdicts; no files are left.
     """
 
-    action: tyro.conf.Positional[Literal["list", "publish", "promote", "rollback", "show", "lineage", "diff"]]
+    action: tyro.conf.Positional[Literal["list", "publish", "promote", "rollback", "show", "lineage", "diff", "check"]]
     """What to do."""
-    store: tyro.conf.Positional[Path]
-    """Folder of the store; `publish` makes it."""
+    store: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STORE|MODEL")]
+    """Folder of the store, which `publish` makes; for `check`, folder or hub name of a model, or `tiny`."""
     target: tyro.conf.Positional[str | None] = None
     """Folder of the bundle to publish, or a version."""
     other: tyro.conf.Positional[str | None] = None
     """Version to compare with."""
+    device: str | None = None
+    """Torch device for `check`; by default a GPU where there is one."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -46,6 +51,10 @@ class Models:
         from robo_dialog.detect.store import ModelStore
 
         self._check()
+        if self.action == "check":
+            from robo_dialog.models.checking import checked
+
+            return checked(str(self.store), device=self.device, as_json=self.json)
         store = ModelStore.create(self.store) if self.action == "publish" else ModelStore(self.store)
         match self.action:
             case "show":
