@@ -154,3 +154,11 @@ def test_the_robust_split_follows_scale_and_shift(scale, shift):
     values = np.concatenate([rng.normal(-2, 0.6, 90), rng.normal(2, 0.6, 110)])
     moved = robust_split(scale * values + shift).threshold
     assert moved == pytest.approx(scale * robust_split(values).threshold + shift, abs=1e-6 * (1 + scale + abs(shift)))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_the_robust_split_of_unequal_heaps_lies_between_them(share):
+    rng = np.random.default_rng(2)
+    upper = rng.random(400) < share
+    values = np.where(upper, rng.normal(2, 0.6, 400), rng.normal(-2, 0.6, 400))
+    assert ((values > robust_split(values).threshold) == upper).mean() > 0.98
