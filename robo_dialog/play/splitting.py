@@ -21,6 +21,11 @@ NO_HEAPS, TWO_HEAPS = 0.70, 0.82
 0.75), and from which two are."""
 
 
+EVEN = (0.3, 0.7)
+"""Upper shares of heaps of about the same size. Only between such heaps does the median lie, at which a robust split
+looks closest."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Where scores split best."""
@@ -81,7 +86,7 @@ def robust_split(scores: npt.ArrayLike) -> Split:
     plain = split(scores)
     values = np.asarray(scores, np.float64)
     middle, scale = float(np.median(values)), float(values.std())
-    if not plain.trust:
+    if not plain.trust or not EVEN[0] <= plain.upper_share <= EVEN[1]:
         return plain
     cut = split(np.tanh((values - middle) / scale)).threshold
     threshold = middle + scale * float(np.arctanh(cut))
