@@ -76,8 +76,6 @@ class Dialog:
     """What the Guesser sees."""
     target: int
     describer: View
-    others: tuple[View, ...] = ()
-    """Further views that the Describer sees at once."""
     turns: tuple[DialogTurn, ...] = ()
     guesses: tuple[int, ...] = ()
     """Per rotation, as an index into `candidates`."""
@@ -87,6 +85,8 @@ class Dialog:
     kept: bool = False
     reasons: tuple[str, ...] = ()
     """Why the filters rejected it; empty if kept."""
+    others: tuple[View, ...] = ()
+    """Further views that the Describer sees at once."""
 
     @property
     def target_views(self) -> tuple[View, ...]:
