@@ -1,0 +1,80 @@
+"""A simulated lab over many nights: what drifts, what goes wrong, and labelled episodes to judge by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+
+from robo_episodes.sim.domains import DOMAINS, Domain
+from robo_episodes.sim.episode import Split, Stream, simulate
+from robo_episodes.sim.record import append, finished, open_recording
+from robo_episodes.sim.render import Camera
+from robo_episodes.sim.world import World
+
+HOME = replace(DOMAINS["source"], name="home")
+"""As `tiny` knows it; the later phases keep what the earlier ones changed."""
+BUMPED = replace(HOME, name="bumped", azimuth=(18.0, 24.0), elevation=(-10.0, -7.0), distance=(1.06, 1.16))
+DIM = replace(BUMPED, name="dim", light=(0.5, 0.62), warmth=(0.10, 0.16), gamma=(1.2, 1.3), noise=(6.0, 8.0))
+REPAINTED = replace(
+    DIM,
+    name="repainted",
+    tables=DOMAINS["target"].tables,
+    plates=DOMAINS["target"].plates,
+    hue_shift=(0.02, 0.04),
+    object_saturation=(0.55, 0.78),
+    object_value=(0.5, 0.8),
+)
+Spoiled = Literal["", "garbage", "poisoned"]
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a day brings."""
+
+    domain: Domain
+    spoiled: Spoiled = ""
+    kills: int = 0
+    """How often the night after it is killed."""
+
+
+def calendar(kills: int) -> list[Day]:
+    """24 days: a camera is bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
+    days = [Day(HOME)] * 3 + [Day(BUMPED)] * 4 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
+    days += [Day(DIM)] * 4 + [Day(DIM, "poisoned")] + [Day(DIM)] * 2
+    days += [Day(REPAINTED)] * 8
+    struck = (5, 10, 17, 19, 21)
+    return [replace(day, kills=kills // len(struck)) if number in struck else day for number, day in enumerate(days)]
+
+
+def record(path: Path, day: Day, episodes: int, seed: int, split: Split) -> None:
+    """Write the day's recording; a finished file is left as it is."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    world = World()
+    camera, part = Camera(world), path.with_name(f"{path.name}.part")
+    stream = Stream(day.domain, split, seed)
+    with open_recording(part, f"{day.domain.name}/{split}/{seed}") as file:
+        for index in range(episodes):
+            if not finished(file, index):
+                append(file, index, simulate(world, camera, stream, index, every=10**9), day.domain.name)
+        _spoil(file, day.spoiled, np.random.default_rng(seed))
+    part.replace(path)
+
+
+def _spoil(file: h5py.File, how: Spoiled, random: np.random.Generator) -> None:
+    demos = [file["data"][name] for name in sorted(file["data"])]
+    if how == "garbage":
+        for demo in demos:
+            for name in ("front_image", "side_image"):
+                images = demo[f"next_obs/{name}"]
+                images[...] = random.integers(0, 256, images.shape, np.uint8) if random.random() < 0.5 else 0
+    if how == "poisoned":
+        said = [json.loads(demo.attrs["ep_meta"])["lang"] for demo in demos]
+        for demo, wrong in zip(demos, random.permutation(said), strict=True):
+            demo.attrs["ep_meta"] = json.dumps(json.loads(demo.attrs["ep_meta"]) | {"lang": str(wrong)})
