@@ -174,13 +174,19 @@ def one_night(options: Options, store: ModelStore, number: int, day: Day) -> dic
 
 def command(options: Options, day: Day) -> list[str]:
     """The nightly command, as an operator would give it."""
-    words = ["nightly", "--store", options.store, "--work", options.work / "nights"]
-    words += ["--recordings", options.work / "recordings", "--budget.free-gigabytes", "0"]
-    words += ["--budget.games", options.games, "--budget.gate-games", options.gate_games, "--memory.window", "3"]
-    words += ["--options.tune", "--steps", options.steps]
+    config = {
+        "store": str(options.store),
+        "work": str(options.work / "nights"),
+        "recordings": [str(options.work / "recordings")],
+        "budget": {"games": options.games, "gate_games": options.gate_games, "free_gigabytes": 0},
+        "memory": {"window": 3},
+        "options": {"tune": ["--steps", str(options.steps)]},
+    }
     if options.labelled:
-        words += ["--labelled", labelled_file(options, day, "labelled", options.labelled, 2)]
-    return [*PROGRAM, *map(str, words)]
+        config["labelled"] = [str(labelled_file(options, day, "labelled", options.labelled, 2))]
+    path = options.work / "nightly.yaml"
+    path.write_text(json.dumps(config, indent=1))  # YAML takes JSON
+    return [*PROGRAM, "nightly", "--config", str(path)]
 
 
 def labelled_file(options: Options, day: Day, kind: str, episodes: int, seed: int) -> Path:

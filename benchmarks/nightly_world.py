@@ -43,7 +43,7 @@ class Day:
 
 
 def calendar(kills: int) -> list[Day]:
-    """24 days: a camera is bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
+    """24 days: a camera bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
     days = [Day(HOME)] * 3 + [Day(BUMPED)] * 4 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
     days += [Day(DIM)] * 4 + [Day(DIM, "poisoned")] + [Day(DIM)] * 2
     days += [Day(REPAINTED)] * 8

@@ -86,11 +86,16 @@ class Nightly:
             discard(chain.night)
             return self._print({"outcome": "nothing new", "new": found, "fewest": self.bounds.fewest}, NOTHING_NEW)
         report = go_through(chain, before, self.memory, self.server)
-        report["told"] = self.tell.tell(report)
+        report["told"] = [*self.tell.tell(report), *self._mirrored(store, report)]
         chain.night.close(report)
         report["forgotten"] = forget(self.work, [*before, chain.night], store, self.memory)
         write_pages(self.work, [*before, chain.night])
         return self._print(report, PROMOTED if report["outcome"] == "promoted" else KEPT)
+
+    def _mirrored(self, store: ModelStore, report: Mapping[str, Any]) -> list[str]:
+        from robo_dialog.nightly.mirror import mirror
+
+        return [] if self.tell.mlflow is None else mirror(self.tell.mlflow, store, report)
 
     def _chain(self, store: ModelStore, before: list[Night]) -> Chain:
         """The stages of the night that was cut off, or of a new one."""

@@ -22,6 +22,8 @@ class Tell:
     """Address (http or https) that gets the report as JSON, by POST."""
     command: tuple[str, ...] = ()
     """Program and its arguments; the report is its standard input."""
+    mlflow: str | None = None
+    """MLflow's tracking server or folder that mirrors every night, its figures and aliases; extra [mlflow]."""
     always: bool = False
     """Of every night, not only of those with an alarm."""
 
