@@ -1,6 +1,6 @@
 """A simulated season: does a detector that learns every night beat one that never does, whatever happens meanwhile?
 
-    python benchmarks/nightly.py [--episodes 80] [--games 400] [--labelled 0]
+    python benchmarks/nightly.py [--episodes 80] [--games 1500] [--labelled 0]
 
 Night by night and resumable: new episodes of a lab that drifts, the real command, a real server of the store and a
 client that never stops asking. Some nights are killed again and again. Every day's champion is measured on held-out
@@ -42,7 +42,9 @@ from robo_dialog.tune.passes import looked, views_of
 from robo_dialog.tune.subjects import opened_pool
 
 PROGRAM = (sys.executable, "-c", "from robo_dialog.cli import main; main()")
-STAGES = ("ingest", "play", "filter", "tune", "export", "calibrate", "gate_play", "promote")
+STAGES = ("ingest", "improve", "improve", "promote")
+LONGEST_S = {"ingest": 5.0, "improve": 60.0, "promote": 8.0}
+"""Seconds into a stage after which it is killed at the latest."""
 NOTES = {
     "nights": "nights of the simulated season",
     "promotions": "nights that ended with a new champion",
@@ -73,9 +75,8 @@ class Options:
     """Labelled episodes of each lab that measure, and do nothing else."""
     labelled: int = 0
     """Labelled episodes of each lab that the gate may see."""
-    games: int = 400
-    gate_games: int = 150
-    steps: int = 120
+    games: int = 1500
+    steps: int = 80
     """Optimiser steps a night."""
     kills: int = 30
     root: bool = True
@@ -178,9 +179,9 @@ def command(options: Options, day: Day) -> list[str]:
         "store": str(options.store),
         "work": str(options.work / "nights"),
         "recordings": [str(options.work / "recordings")],
-        "budget": {"games": options.games, "gate_games": options.gate_games, "free_gigabytes": 0},
+        "budget": {"games": options.games, "free_gigabytes": 0},
         "memory": {"window": 3},
-        "options": {"tune": ["--steps", str(options.steps)]},
+        "options": {"improve": ["--tune.steps", str(options.steps)]},
     }
     if options.labelled:
         config["labelled"] = [str(labelled_file(options, day, "labelled", options.labelled, 2))]
@@ -205,7 +206,7 @@ def killed(options: Options, store: ModelStore, day: Day, number: int, k: int) -
     while child.poll() is None and not log.exists():
         time.sleep(0.05)
     try:
-        child.wait(draw.uniform(0, 6))
+        child.wait(draw.uniform(0, LONGEST_S[stage]))
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGKILL)
     child.wait()

@@ -16,6 +16,7 @@ from robo_dialog.detect.manifest import Lineage
 from robo_dialog.detect.store import VERSION_DIGITS, ModelStore
 from robo_dialog.errors import OverBudgetError
 from robo_dialog.nightly.running import Ran
+from robo_episodes.pool import FramePool
 
 
 class Killed(BaseException):
@@ -30,11 +31,12 @@ class Commands:
     """What lies in the recordings, by day."""
     good: bool = True
     """Whether candidates are good enough."""
-    kept: int = 5
     figures: dict[str, float] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     kill_at: int = -1
     """Number of the point at which the process dies: before a command, or after it and before it is noted."""
+    fails: str = ""
+    """Command that ends with an error."""
     slow: str = ""
     """Command for which the time does not suffice."""
     points: int = 0
@@ -48,6 +50,8 @@ class Commands:
         self.calls.append(name)
         if name == self.slow:
             raise OverBudgetError(f"{name}: was not done when the night's time was over")
+        if name == self.fails:
+            return Ran(5, {})
         ran = getattr(self, f"_{name}")(words, options)
         self._point()
         return ran
@@ -64,33 +68,21 @@ class Commands:
         write_pool(Path(options["--out"]), attempts)
         return Ran(0, {"warnings": []})
 
-    def _play(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        out = Path(options["--out"])
-        out.mkdir(exist_ok=True)
-        (out / "dialogs.jsonl").write_text("{}\n")
-        return Ran(0, {"games": int(options["--games"])})
-
-    def _filter(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        usual = {"games": 10, "won": 6, "kept": self.kept, "distinct_2": 0.2, "lucky_share": 0.25}
-        return Ran(0, {**usual, "expected_lucky_share": 0.25, **self.figures})
-
-    def _tune(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        out = Path(options["--out"])
-        out.mkdir()
-        (out / "model.safetensors").write_text(options["--model"])
-        return Ran(0, {})
-
-    def _export(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        lineage = Lineage(base_model=options["--base"])
-        write_bundle(Path(options["--out"]), options["--name"], lineage, bundles.contents(Calibration(threshold=0.4)))
-        return Ran(0, {})
-
-    def _calibrate(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        exported = read_bundle(Path(options["--bundle"]))
-        contents = exported.contents | {"calibration.json": Calibration(threshold=0.5).encode()}
-        manifest = exported.manifest
-        write_bundle(Path(options["--out"]) / "bundle", manifest.name, manifest.lineage, contents)
-        return Ran(0, {})
+    def _improve(self, words: Sequence[str], options: dict[str, str]) -> Ran:
+        """One round that was good enough."""
+        made = Path(options["--out"]) / "round-1"
+        for name in ("games", "model"):
+            (made / name).mkdir(parents=True, exist_ok=True)
+        ids = [one.id for one in FramePool.open(Path(options["--pool"])).episodes()]
+        dialogs = [json.dumps({"describer": {"episode_id": one}}) + "\n" for one in ids]
+        (made / "games" / "dialogs.jsonl").write_text("".join(dialogs))
+        (made / "games" / "run.json").write_text(json.dumps({"pool": options["--pool"]}))
+        (made / "model" / "model.safetensors").write_text(options["--model"])
+        lineage = Lineage(base_model=options["--model"], recipe=options["--seed"])
+        write_bundle(made / "bundle", "detector", lineage, bundles.contents(Calibration(threshold=0.4)))
+        played = {"games": 10, "won": 6, "kept": 5, "distinct_2": 0.2, "lucky_share": 0.25}
+        played |= {"expected_lucky_share": 0.25, **self.figures}
+        return Ran(0, {"bundle": str(made / "bundle"), "rounds": [{"played": played, "alarms": []}]})
 
     def _promote(self, words: Sequence[str], options: dict[str, str]) -> Ran:
         bundle, store = Path(words[1]), ModelStore.create(Path(options["--store"]))

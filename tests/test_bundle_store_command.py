@@ -12,7 +12,6 @@ from robo_dialog.detect.bundle import write_bundle
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.manifest import Lineage
 from robo_dialog.detect.store import ModelStore, Pointers
-from robo_dialog.detect.store_facts import descended_from
 
 
 def models(capsys, *arguments: object) -> dict[str, object]:
@@ -74,7 +73,7 @@ def dynasty(tmp_path):
     """A store in which each version descends from the one before; the last is the champion."""
     store, versions = ModelStore.create(tmp_path / "store"), []
     for number in range(3):
-        base = descended_from("night", versions[-1]) if versions else "tiny"
+        base = f"/nights/checkpoints/{versions[-1]}" if versions else "tiny"
         lineage = Lineage(base_model=base, metrics={"balanced_accuracy": 0.7 + number / 100})
         bundle = tmp_path / f"bundle-{number}"
         write_bundle(bundle, "night", lineage, bundles.contents(Calibration(threshold=0.5 + number / 10)))
@@ -87,7 +86,7 @@ def test_a_version_is_shown_with_lineage_metrics_and_calibration(dynasty, capsys
     store, versions = dynasty
     shown = models(capsys, "show", store.root)
     assert shown["version"] == versions[-1]
-    assert shown["lineage.base_model"] == f"night@{versions[1]}"
+    assert shown["lineage.base_model"] == f"/nights/checkpoints/{versions[1]}"
     assert (shown["metrics.balanced_accuracy"], shown["calibration.threshold"]) == (0.72, 0.7)
     assert models(capsys, "show", store.root, versions[0])["lineage.base_model"] == "tiny"
 

@@ -15,12 +15,8 @@ from robo_dialog.errors import UnknownVersionError
 Facts: TypeAlias = Mapping[str, object]
 """By dotted name, in order; values are plain, missing ones None."""
 
-_DESCENT = re.compile(rf".*@([0-9a-f]{{{VERSION_DIGITS}}})")
-
-
-def descended_from(name: str, version: str) -> str:
-    """How a lineage's `base_model` names a version of the store."""
-    return f"{name}@{version}"
+_DESCENT = re.compile(rf"(?:.*[@/])?([0-9a-f]{{{VERSION_DIGITS}}})")
+"""A lineage's `base_model` that names a version: by itself, after a name and `@`, or as the folder of a checkpoint."""
 
 
 def find(store: ModelStore, version: str) -> StoredModel:

@@ -6,6 +6,7 @@ where they stopped.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +14,27 @@ from pathlib import Path
 
 from robo_dialog.detect.bundle import read_bundle
 from robo_dialog.detect.store import VERSION_DIGITS, ModelStore
-from robo_dialog.detect.store_facts import descended_from, find
 from robo_dialog.nightly import drift
 from robo_dialog.nightly.intake import (
-    HELD_OUT,
     NEW,
     POOL,
     read_statistics,
     seen_before,
     server_pools,
     write_new,
-    write_pools,
+    write_pool,
     write_statistics,
 )
 from robo_dialog.nightly.night import Facts, Night, read_json
 from robo_dialog.nightly.running import Ran, Run, checked
 from robo_dialog.nightly.settings import Bounds, Budget, Options
 from robo_dialog.nightly.verdicts import disagreement, successes
+from robo_dialog.play.run_folder import DIALOGS, RUN
+from robo_episodes.pool import write_atomically
 
 NO_RECORDING = 3
 """Exit code of `ingest` where there is nothing that can be read."""
-DECISION = "decision.json"
+DECISION, ROUNDS, GATE_GAMES = "decision.json", "rounds", "gate_games"
 KEPT = 10
 """Exit code of `promote` where the champion stays."""
 
@@ -69,29 +70,35 @@ class Chain:
         """What the new frames look like beside those of the nights before, and what the champion says of them."""
         return self.night.once("look", lambda: self._look(window))
 
-    def retrain(self, window: Sequence[Night]) -> bool:
-        """From pools to a candidate; False if no game was worth learning from."""
-        night = self.night
-        night.once("pools", lambda: write_pools(night, [*window, night]))
-        self._command("play", self._play(POOL, "games", self.budget.games))
-        kept = self._command("filter", ["filter", str(night.path / "games"), *self.options.filter])["kept"]
-        if not kept:
-            return False
-        self._command("tune", self._tune())
-        self._command("export", self._export())
-        self._command("calibrate", self._calibrate())
-        return True
+    def retrain(self, window: Sequence[Night]) -> Facts:
+        """From pools to a candidate, by rounds of self-improvement."""
+        path = self.night.path
+        self.night.once("pools", lambda: {"episodes": write_pool(self.night, [*window, self.night])})
+        words = ["improve", "--pool", str(path / POOL), "--out", str(path / ROUNDS), "--model", self.night.model]
+        words += ["--games", str(self.budget.games), "--rounds", str(self.budget.rounds)]
+        words += ["--seed", str(self.night.number), "--json", *self.options.improve]
+        return self.night.once("improve", lambda: self._run("improve", words).facts)
 
     def judge(self) -> Facts:
         """Whether the candidate becomes champion; if so, it is when this returns."""
-        self._command("gate_play", self._play(HELD_OUT, "gate_games", self.budget.gate_games))
+        self.night.once("gate_games", self._gate_games)
         self.night.once("verdicts", self._verdicts)
         return self.night.once("promote", self._promote)
 
     @property
     def candidate(self) -> Path:
         """The candidate's bundle."""
-        return self.night.path / "calibrated" / "bundle"
+        return Path(str(self._improved["bundle"]))
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """What the candidate was exported from; None where it is the old checkpoint with new boundaries."""
+        model = self.candidate.parent / "model"
+        return model if model.is_dir() else None
+
+    @property
+    def _improved(self) -> Facts:
+        return self.night.done("improve") or {}
 
     def _ingest(self, others: Sequence[Night]) -> Facts:
         intake, recordings = self.work / "intake", [str(path) for path in self.sources.recordings]
@@ -126,15 +133,32 @@ class Chain:
     def _verdicts(self) -> Facts:
         if self.night.champion is None:
             return {"disagreement": None}
-        pool, margins = self.night.path / HELD_OUT, self.night.path / "margins"
+        pool, margins = self.night.path / POOL, self.night.path / "margins"
         both = [successes(path, pool, margins) for path in (self.candidate, self.store.path(self.night.champion))]
         return {"disagreement": disagreement(*both)}
 
+    def _gate_games(self) -> Facts:
+        """The last round's games about episodes from which nothing was learned, as a run of their own."""
+        from robo_dialog.improve.settings import RoundSettings
+        from robo_dialog.improve.stages import is_held_out
+
+        rounds = self.night.path / ROUNDS
+        games = rounds / f"round-{len(self._improved['rounds'])}" / "games"
+        lines = (games / DIALOGS).read_text(encoding="utf-8").splitlines(keepends=True)
+        share = RoundSettings().held_out
+        kept = [line for line in lines if is_held_out(json.loads(line)["describer"]["episode_id"], share)]
+        out = self.night.path / GATE_GAMES
+        out.mkdir(exist_ok=True)
+        write_atomically(out / DIALOGS, "".join(kept).encode())
+        write_atomically(out / RUN, (games / RUN).read_bytes())
+        return {"games": len(kept)}
+
     def _promote(self) -> Facts:
-        path, games = self.night.path, self.night.path / "gate_games"
+        path, games = self.night.path, self.night.path / GATE_GAMES
         version = read_bundle(self.candidate).manifest.digest[:VERSION_DIGITS]
         if self.store.pointers().champion == version:  # promoted, but the power went before it was noted
-            return read_json(path / DECISION)
+            there = (path / DECISION).exists()
+            return read_json(path / DECISION) if there else {"promoted": False, "reason": "nothing was improved"}
         words = ["promote", str(self.candidate), "--store", str(self.store.root), "--games", str(games)]
         words += ["--out", str(path / DECISION), "--margins", str(path / "margins")]
         if self.sources.labelled:
@@ -142,53 +166,19 @@ class Chain:
         ran = self._run("promote", [*words, "--json", *self.options.promote], (0, KEPT))
         return ran.facts
 
-    def _play(self, pool: str, out: str, games: int) -> list[str]:
-        path, number = self.night.path, str(self.night.number)
-        words = ["play", "--pool", str(path / pool), "--out", str(path / out), "--model", self.night.model]
-        return [*words, "--games", str(games), "--seed", number, "--round", number, *self.options.play]
-
-    def _tune(self) -> list[str]:
-        path = self.night.path
-        words = ["tune", str(path / "games"), "--out", str(path / "tuned"), "--model", self.night.model]
-        return [*words, *self.options.tune]
-
-    def _export(self) -> list[str]:
-        path, champion = self.night.path, self.night.champion
-        base = self.night.model
-        if champion is not None:
-            base = descended_from(find(self.store, champion).manifest.name, champion)
-        words = ["export", "--model", str(path / "tuned"), "--out", str(path / "exported")]
-        words += ["--name", f"night-{self.night.number:04d}", "--base", base]
-        return [*words, "--pool", str(path / POOL), "--games", str(path / "games")]
-
-    def _calibrate(self) -> list[str]:
-        path = self.night.path
-        words = ["calibrate", "--bundle", str(path / "exported"), "--episodes", str(path / POOL)]
-        return [*words, "--out", str(path / "calibrated"), "--without-labels", *self.options.calibrate]
-
-    def _command(self, stage: str, words: Sequence[str]) -> Facts:
-        made = {"tune": "tuned", "export": "exported"}.get(stage)
-
-        def work() -> Facts:
-            if made is not None and (self.night.path / made).exists():  # whole, but the power went before it was noted
-                return {"found": made}
-            return self._run(stage, [*words, "--json"]).facts
-
-        return self.night.once(stage, work)
-
     def _run(self, stage: str, words: Sequence[str], allowed: Sequence[int] = (0,)) -> Ran:
         log = self.night.log(stage)
         return checked(self.run(words, log), words, log, allowed)
 
 
-def keep_checkpoint(night: Night, work: Path, version: str) -> None:
+def keep_checkpoint(chain: Chain, version: str) -> None:
     """Put the checkpoint of a new champion where the next night looks for it; done once, however often it is asked."""
-    place, tuned = checkpoint_of(work, version), night.path / "tuned"
-    if place.exists() or not tuned.exists():
+    place, made = checkpoint_of(chain.work, version), chain.checkpoint or Path(chain.night.model)
+    if place.exists() or not made.is_dir():
         return
     part = place.with_name(f".{version}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(tuned, part)
+    shutil.copytree(made, part)
     part.replace(place)
 
 

@@ -34,7 +34,7 @@ GIGABYTE = 1e9
 class Nightly:
     """Learn from what is new since the last night, and publish what came of it, if it is not worse.
 
-    Ingest, play, filter, tune, export, calibrate, promote, in one folder a night. Cut off at any moment, the same
+    Ingest, improve, promote, in one folder a night. Cut off at any moment, the same
     command goes on. Exit code 0: a new champion, 10: the champion stays, 20: nothing is new, others: an error.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from robo_dialog.errors import OverBudgetError
+from robo_dialog.errors import NightlyError, OverBudgetError
 from robo_dialog.nightly.alarms import Alarm, alarms
 from robo_dialog.nightly.chain import Chain, keep_checkpoint
 from robo_dialog.nightly.night import Facts, Night
@@ -18,6 +18,8 @@ from robo_dialog.nightly.settings import Memory, ServerChoice
 
 PROMOTED, KEPT, REFUSED = "promoted", "kept", "refused"
 """How a night ends: a new champion; the old one; the new episodes are not to be learned from."""
+TRIES = 3
+"""Failures of a stage after which a night is given up, so that it does not stand in the way of those to come."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Ended:
     reason: str
     usable: bool
     """Whether later nights may learn from its episodes: they do not where a candidate made of them was refused."""
-    over_budget: bool = False
+    alarm: str = ""
+    """Code of an alarm that tells of the reason."""
 
 
 def too_few(chain: Chain, others: Sequence[Night]) -> bool:
@@ -55,7 +58,7 @@ def go_through(chain: Chain, before: Sequence[Night], memory: Memory, server: Se
     problem = None
     if ended.outcome == PROMOTED:
         version = str(chain.night.once("promote", dict)["candidate"])
-        keep_checkpoint(chain.night, chain.work, version)
+        keep_checkpoint(chain, version)
         problem = chain.night.once("serve", lambda: {"problem": settle(chain.store, version, server)})["problem"]
     return _report(chain, before, ended, problem)
 
@@ -65,11 +68,14 @@ def _ended(chain: Chain, window: Sequence[Night]) -> Ended:
         spoiled = float(chain.look(window)["garbage"])
         if spoiled > chain.bounds.garbage:
             return Ended(REFUSED, f"{spoiled:.0%} of the new frames are blank or noise", usable=False)
-        if not chain.retrain(window):
-            return Ended(KEPT, "no game was worth learning from", usable=True)
+        chain.retrain(window)
         found = chain.judge()
     except OverBudgetError as error:
-        return Ended(KEPT, str(error), usable=True, over_budget=True)
+        return Ended(KEPT, str(error), usable=True, alarm="over_budget")
+    except NightlyError as error:
+        if chain.night.count_failure() < TRIES:
+            raise
+        return Ended(KEPT, str(error), usable=False, alarm="failed")
     return Ended(PROMOTED if found["promoted"] else KEPT, str(found["reason"]), usable=bool(found["promoted"]))
 
 
@@ -80,8 +86,9 @@ def _report(chain: Chain, before: Sequence[Night], ended: Ended, problem: str | 
     figures = _figures(night, reviewed(chain.sources.recorded, last))
     usual = [one["figures"] for one in past if one.get("usable")]
     rows = alarms(figures, usual, _refusals(past, ended), chain.bounds)
-    if ended.over_budget:
-        rows.append(Alarm("over_budget", ended.reason))
+    rows += [Alarm("games", text) for text in _last_round(night).get("alarms", [])]
+    if ended.alarm:
+        rows.append(Alarm(ended.alarm, ended.reason))
     if problem:
         rows.append(Alarm("server", problem))
     return {
@@ -100,6 +107,11 @@ def _report(chain: Chain, before: Sequence[Night], ended: Ended, problem: str | 
     }
 
 
+def _last_round(night: Night) -> Facts:
+    rounds = (night.done("improve") or {}).get("rounds", [])
+    return dict(rounds[-1]) if rounds else {}
+
+
 def _refusals(past: Sequence[Mapping[str, Any]], ended: Ended) -> int:
     """Nights in a row in which a candidate was refused, tonight included."""
     flags = [_refused(one["outcome"], one["usable"]) for one in past] + [_refused(ended.outcome, ended.usable)]
@@ -111,7 +123,7 @@ def _refused(outcome: str, usable: bool) -> bool:
 
 
 def _figures(night: Night, outcomes: Facts) -> dict[str, Any]:
-    look, play = night.done("look") or {}, night.done("filter") or {}
+    look, play = night.done("look") or {}, _last_round(night).get("played", {})
     lucky, chance = play.get("lucky_share"), play.get("expected_lucky_share")
     return {
         "new": (night.done("ingest") or {}).get("new"),

@@ -6,9 +6,8 @@ it may be deleted. What a night has seen stands in its `episodes.txt`, which sta
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,8 @@ from robo_episodes.pool_rows import FrameRow
 from robo_episodes.pool_writer import writing
 
 EPISODES = "episodes.txt"
-NEW, POOL, HELD_OUT = "new", "pool", "held_out"
+NEW, POOL = "new", "pool"
 _STATISTICS = "statistics.npz"
-_JUDGING = 5
-"""Every so many-th episode judges candidates and is never learned from."""
 
 
 def server_pools(recorded: Path | None) -> list[Path]:
@@ -65,21 +62,10 @@ def copy_rows(rows: Iterable[FrameRow], out: Path) -> list[str]:
     return list(episodes)
 
 
-def write_pools(night: Night, window: Iterable[Night]) -> dict[str, int]:
-    """Write `pool` (to learn from) and `held_out` (to judge by) of these nights' episodes; returns their sizes."""
+def write_pool(night: Night, window: Iterable[Night]) -> int:
+    """Write the pool of these nights' episodes, which are learned from together; returns their number."""
     pools = [FramePool.open(one.path / NEW) for one in window]
-
-    def rows(wanted: Callable[[str], bool]) -> Iterator[FrameRow]:
-        return (row for pool in pools for row in pool.rows() if wanted(row.episode_id))
-
-    learned = copy_rows(rows(lambda episode: not is_judge(episode)), night.path / POOL)
-    judges = copy_rows(rows(is_judge), night.path / HELD_OUT)
-    return {POOL: len(learned), HELD_OUT: len(judges)}
-
-
-def is_judge(episode: str) -> bool:
-    """Whether an episode judges candidates; the same in every night."""
-    return int(hashlib.sha256(episode.encode()).hexdigest(), 16) % _JUDGING == 0
+    return len(copy_rows((row for pool in pools for row in pool.rows()), night.path / POOL))
 
 
 def write_statistics(night: Night) -> dict[str, NDArray[np.float32]]:

@@ -57,6 +57,13 @@ class Night:
             self.finish(stage, found)
         return found
 
+    def count_failure(self) -> int:
+        """Note that a stage failed; returns how often that has happened."""
+        path = self.path / "failures.json"
+        failures = int(read_json(path)["failures"]) + 1 if path.exists() else 1
+        write_json(path, {"failures": failures})
+        return failures
+
     @property
     def report(self) -> Facts | None:
         """How it ended, None if it has not."""

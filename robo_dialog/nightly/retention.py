@@ -13,7 +13,7 @@ from robo_dialog.nightly.settings import Memory
 
 PAGE = "report.html"
 _STAYS = frozenset({NIGHT, REPORT, PAGE, EPISODES, "decision.json"})
-_HEAVY = ("tuned", "tuned.work", "exported", "calibrated", "pool", "held_out", "margins")
+_HEAVY = ("rounds", "pool", "gate_games", "margins")
 """What a closed night does not need any more, but for the eyes."""
 
 

@@ -14,18 +14,18 @@ class Budget:
 
     hours: float = 6.0
     """Longest time of one start; a stage that is not done by then is ended, and the night with it."""
-    games: int = 2000
-    """Games that the candidate is tuned on."""
-    gate_games: int = 400
-    """Games on episodes that it is not tuned on, by which it is compared with the champion."""
+    games: int = 20_000
+    """Games of a round; those about a quarter of the episodes are not learned from, they judge the candidate."""
+    rounds: int = 1
+    """Rounds of self-improvement; one that makes nothing better is the last."""
     free_gigabytes: float = 5.0
     """Space on the disk without which nothing is begun."""
 
     def __post_init__(self) -> None:
         """Refuse budgets that allow nothing."""
-        if not (self.hours > 0 and self.games >= 1 and self.gate_games >= 1 and self.free_gigabytes >= 0):
+        if not (self.hours > 0 and self.games >= 1 and self.rounds >= 1 and self.free_gigabytes >= 0):
             raise ConfigError(
-                f"budget: hours {self.hours:g}, games {self.games} and gate-games {self.gate_games} must be positive, "
+                f"budget: hours {self.hours:g}, games {self.games} and rounds {self.rounds} must be positive, "
                 f"free-gigabytes {self.free_gigabytes:g} not negative"
             )
 
@@ -93,8 +93,5 @@ class Options:
     """Words that are added to the commands of the stages."""
 
     ingest: tuple[str, ...] = ()
-    play: tuple[str, ...] = ()
-    filter: tuple[str, ...] = ()
-    tune: tuple[str, ...] = ()
-    calibrate: tuple[str, ...] = ()
+    improve: tuple[str, ...] = ()
     promote: tuple[str, ...] = ()
