@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -81,4 +81,4 @@ def runs() -> Sequence[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main(replace(tyro.cli(Options)))
+    main(tyro.cli(Options))
