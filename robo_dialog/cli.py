@@ -25,6 +25,7 @@ SUMMARIES: dict[str, str] = {
     "filter": "judge the dialogs of a run and write training rows",
     "report": "write an HTML page of a run: counts, and games to read",
     "tune": "fine-tune a model (LoRA) on kept dialogs",
+    "improve": "rounds of games, tuning and a gate on episodes without labels",
     "evaluate": "how good a model or bundle is on labelled episodes",
     "review": "look at doubtful verdicts in a local web page, decide by keyboard",
     "calibrate": "fit how margins become verdicts to a lab, with or without labels",

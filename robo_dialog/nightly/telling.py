@@ -7,9 +7,12 @@ import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from robo_dialog.errors import ConfigError
-from robo_dialog.nightly.night import Facts
+
+if TYPE_CHECKING:
+    from robo_dialog.nightly.night import Facts
 
 _SECONDS = 30
 
