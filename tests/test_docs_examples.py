@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 import types
@@ -67,6 +68,17 @@ def test_the_code_of_the_page_rewards_an_environment():
         rewards = [names["env"].step(np.array([250.0]))[1] for _ in range(5)]
         names["client"].close()
     assert rewards == [0, 0, 0, 0, 0], "two looks are wanted, and five steps end before the second"
+
+
+def test_the_figures_of_the_page_are_the_measured_ones():
+    path = REPOSITORY / "benchmarks" / "results" / "ecosystem.json"
+    found = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    told = re.search(
+        r"before learning (\d+) %.*?verdicts (\d+) %.*?truth (\d+) %.*?ratio of ([\d.]+)\.", PAGE, re.DOTALL
+    )
+    rates = [f"{100 * found[f'reward_return_{name}']:.0f}" for name in ("before", "verdicts", "truth")]
+    assert list(told.groups()) == [*rates, f"{found['reward_return_ratio']:.2f}"]
+    assert found["reward_return_ratio"] >= 0.8
 
 
 class Node:
