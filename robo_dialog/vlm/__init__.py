@@ -1,5 +1,4 @@
-"""Vision-language models behind one protocol: what they are asked (prompts) and how they answer (score, generate)."""
+"""Vision-language models behind one protocol: what they are asked (prompts) and how they answer (score, generate).
 
-from robo_dialog.vlm.protocol import VLM, Image, Message, Prompt
-
-__all__ = ["VLM", "Image", "Message", "Prompt"]
+Nothing is imported here: the options of commands name models, and `--help` must not wait for numpy.
+"""

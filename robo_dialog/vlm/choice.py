@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robo_dialog.errors import ConfigError
-from robo_dialog.vlm.protocol import VLM
+
+if TYPE_CHECKING:
+    from robo_dialog.vlm.protocol import VLM
 
 
 @dataclass(frozen=True)
