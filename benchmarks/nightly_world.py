@@ -71,8 +71,7 @@ def _spoil(file: h5py.File, how: Spoiled, random: np.random.Generator) -> None:
     demos = [file["data"][name] for name in sorted(file["data"])]
     if how == "garbage":
         for demo in demos:
-            for name in ("front_image", "side_image"):
-                images = demo[f"next_obs/{name}"]
+            for images in (one for name, one in demo["next_obs"].items() if name.endswith("_image")):
                 images[...] = random.integers(0, 256, images.shape, np.uint8) if random.random() < 0.5 else 0
     if how == "poisoned":
         said = [json.loads(demo.attrs["ep_meta"])["lang"] for demo in demos]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 FEATURES = 21
 """Brightness on a 4x4 grid, mean of red, green and blue, contrast, and how much neighbouring pixels differ."""
 _CONTRAST, _GRAIN = 19, 20
-_BLANK, _NOISE = 2.0, 45.0
+_BLANK, _NOISE = 2.0, 25.0
 """Contrast below which a frame shows nothing, and grain above which it is noise, in grey levels."""
 _SHRUNK = 64
 _DOUBT = 1e-3
