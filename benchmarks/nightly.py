@@ -130,7 +130,9 @@ def main(options: Options) -> None:
             file.write(json.dumps(found) + "\n")
         done.append(found)
         Console(stderr=True).print(found)
-    figures = {**figures_of(done), "rollback_s": rollback_seconds(options.store)}
+    figures = figures_of(done)
+    if store.pointers().previous is not None:
+        figures["rollback_s"] = rollback_seconds(options.store)
     if options.root:
         figures |= root_megabytes(options.work)
     Console().print(figures)

@@ -11,7 +11,7 @@ FROM debian:${DEBIAN} AS build
 WORKDIR /src
 # hadolint ignore=DL3008
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends cmake g++ ninja-build python3-dev python3-pip \
+  && apt-get install -y --no-install-recommends binutils cmake g++ ninja-build python3-dev python3-pip \
   && rm -rf /var/cache/apt/archives
 COPY constraints.txt ./
 COPY deploy/image/opencv.sh deploy/image/

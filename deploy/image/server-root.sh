@@ -59,6 +59,7 @@ prune() {
   (cd "$site" && rm -rf onnxruntime/{transformers,quantization,tools,datasets,backend} numpy/{f2py,_core/include,_core/lib})
   if [ "$runtime" = cpu ]; then rm -f "$site"/onnxruntime/capi/libonnxruntime.so.*; fi # a second copy, for C programs
   find "$site" \( -name tests -o -name __pycache__ -o -name sboms \) -type d -prune -exec rm -rf {} +
+  if [ -n "$wheels" ]; then strip "$site"/cv2/*.so; fi
   find "$site" \( -name '*.pyi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -type f -delete
 }
 
