@@ -36,4 +36,4 @@ if __name__ == "__main__":
         str(Path(__file__).parent),
     ]
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
-    os.execv(program, [program, "serve", "with_bentoml:Judge", *options])  # noqa: S606 - it takes this process's place
+    os.execv(program, [program, *options])  # noqa: S606 - it takes this process's place
