@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
 from robo_dialog.detect.calibration import MAX_FRAMES
 from robo_dialog.detect.conclude import Prepared
 from robo_dialog.detect.detector import Detector
+from robo_dialog.detect.graph import SCORER
+from robo_dialog.detect.session import runs_at_once
 from robo_dialog.detect.verdict import Frame, Outcome, Request, Verdict
 from robo_dialog.errors import RequestError
 from robo_dialog.relabel.rows import DIGITS, Evidence, Fulfilled, LabelRow, encode
@@ -28,6 +32,7 @@ BATCH = 32
 VERSION = 1
 """To be raised when the same episode gets another row."""
 
+Episodes: TypeAlias = Sequence[TakenEpisode | EpisodeWarning]
 Judged: TypeAlias = LabelRow | EpisodeWarning
 
 
@@ -56,21 +61,21 @@ class Relabelling:
         Raises:
             BundleError: the bundle is not there, or broken.
         """
-        detector = Detector.load(self.bundle, threads=cores)
-        with self.source.crew(cores) as crew, ThreadPoolExecutor(1) as thread:
-            yield lambda content: self._shard(content, crew, Judge(detector, self.instructions, self.time), thread)
+        runs = runs_at_once(self.bundle / SCORER, cores)
+        judge = Judge(Detector.load(self.bundle, threads=cores // runs), self.instructions, self.time)
+        with self.source.crew(cores) as crew, ThreadPoolExecutor(runs) as judges:
+            yield lambda content: self._shard(content, crew, lambda some: judges.submit(judge.judged, some), runs)
 
-    def _shard(self, content: str, crew: Crew, judge: Judge, thread: ThreadPoolExecutor) -> bytes:
+    def _shard(self, content: str, crew: Crew, judge: Callable[[Episodes], Future[list[Judged]]], runs: int) -> bytes:
         found: list[Judged] = []
-        waiting: list[TakenEpisode | EpisodeWarning] = []
-        under_way: Future[list[Judged]] | None = None
-        for episode in self.source.episodes(content, crew):
-            waiting.append(episode)
-            if len(waiting) == BATCH:
-                found += under_way.result() if under_way else []
-                under_way, waiting = thread.submit(judge.judged, waiting), []
-        found += under_way.result() if under_way else []
-        found += judge.judged(waiting)
+        under_way: deque[Future[list[Judged]]] = deque()
+        episodes = self.source.episodes(content, crew)
+        while waiting := list(islice(episodes, BATCH)):
+            under_way.append(judge(waiting))
+            if len(under_way) > runs:
+                found += under_way.popleft().result()
+        for last in under_way:
+            found += last.result()
         rows = [one for one in found if isinstance(one, LabelRow)]
         return encode(content, rows, [one for one in found if isinstance(one, EpisodeWarning)])
 
@@ -83,7 +88,7 @@ class Judge:
     instructions: tuple[str, ...]
     time: str
 
-    def judged(self, episodes: Sequence[TakenEpisode | EpisodeWarning]) -> list[Judged]:
+    def judged(self, episodes: Episodes) -> list[Judged]:
         """A row for each episode, or why there is none, in their order."""
         prepared = [(one, self._prepared(one) if isinstance(one, TakenEpisode) else one) for one in episodes]
         verdicts = iter(self.detector.judge([ready for _, ready in prepared if isinstance(ready, Prepared)]))

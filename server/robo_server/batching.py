@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from robo_server.bound import Place
 from robo_server.errors import DeadlineError, NotServingError
 from robo_server.pace import Pace
+from robo_server.priority import step_back
 
 Q = TypeVar("Q")
 P = TypeVar("P")
@@ -185,6 +186,7 @@ class Batcher(Generic[Q, P, R]):
 
     def _serve(self) -> None:
         """In a runner: batch after batch until closed."""
+        step_back()
         while batch := self._take():
             began = time.monotonic()
             outcomes = self._run_apart([entry.prepared for entry in batch])

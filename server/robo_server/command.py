@@ -85,7 +85,9 @@ class Serve:
         """Serve; returns 0 after a drained stop."""
         from robo_server.app import run
         from robo_server.logs import log_to_stderr
+        from robo_server.priority import switch_often
 
+        switch_often()
         make, begin = self._server(), self._models()
         log_to_stderr(self.log_level)
         is_at_rest = asyncio.run(run(make, begin, self._announce))

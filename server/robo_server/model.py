@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from robo_dialog.detect.signature import Signer
 
 
-LARGE_BYTES = 64 << 20
-"""A graph of this size keeps several threads busy in one run. Smaller ones are faster one thread each: a third more
-answers a second for `tiny` on two cores, and none of them later."""
 Worker: TypeAlias = Literal["auto", "thread", "process"]
 """Where a graph runs: in a thread of the server, or in a process of its own, whose end frees all that CUDA took; `auto`
 is a process where there is a GPU."""
@@ -100,12 +97,12 @@ def load_model(
         BundleError: the bundle is incomplete, altered, of another version, not signed, or gives other scores.
     """
     from robo_dialog.detect.detector import Detector
-    from robo_dialog.detect.session import OnnxSession, available_threads, has_gpu
+    from robo_dialog.detect.session import OnnxSession, available_threads, has_gpu, runs_at_once
     from robo_server.worker_session import WorkerSession
 
     is_apart = worker == "process" or (worker == "auto" and has_gpu())
     cores = available_threads()
-    each = threads or (cores if is_apart or _is_large(bundle) else 1)
+    each = threads or cores // (1 if is_apart else runs_at_once(bundle / SCORER, cores))
     open_session = WorkerSession if is_apart else OnnxSession
     detector = Detector.load(bundle, threads=each, open_session=open_session, signer=signer)
     manifest = detector.manifest
@@ -121,11 +118,3 @@ def load_model(
         lineage=manifest.lineage,
     )
     return Model(info, detector, runners=1 if is_apart else max(1, cores // each))
-
-
-def _is_large(bundle: Path) -> bool:
-    """Whether a run of the model is worth dividing among threads; what cannot be looked at is refused later."""
-    try:
-        return (bundle / SCORER).stat().st_size > LARGE_BYTES
-    except OSError:
-        return False

@@ -19,6 +19,7 @@ from robo_server.cache import VerdictCache, cache_key
 from robo_server.errors import NotServingError, OverloadedError
 from robo_server.memory import give_back
 from robo_server.model import Model, ModelInfo
+from robo_server.priority import step_back
 from robo_server.settings import Limits
 
 T = TypeVar("T")
@@ -49,8 +50,8 @@ class Pipeline:
         self._on_batch = on_batch
         self._bound = Bound(limits.max_in_flight, limits.max_bytes_in_flight)
         self._cache = VerdictCache(limits.cache)
-        self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode", initializer=step_back)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load", initializer=step_back)
         self._loads: set[Future[Any]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._lane: _Lane | None = None
