@@ -30,6 +30,8 @@ REPAINTED = replace(
     object_value=(0.5, 0.8),
 )
 Spoiled = Literal["", "garbage", "poisoned"]
+STRUCK = (5, 10, 17, 19, 21)
+"""Days whose nights are killed; kills that came too late are made up for later."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,17 @@ class Day:
 
     domain: Domain
     spoiled: Spoiled = ""
-    kills: int = 0
-    """How often the night after it is killed."""
+    kills_so_far: float = 0.0
+    """Share of all kills that were due when the night after it is over."""
 
 
-def calendar(kills: int) -> list[Day]:
+def calendar() -> list[Day]:
     """24 days: a camera bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
     days = [Day(HOME)] * 3 + [Day(BUMPED)] * 4 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
     days += [Day(DIM)] * 4 + [Day(DIM, "poisoned")] + [Day(DIM)] * 2
     days += [Day(REPAINTED)] * 8
-    struck = (5, 10, 17, 19, 21)
-    return [replace(day, kills=kills // len(struck)) if number in struck else day for number, day in enumerate(days)]
+    due = [sum(struck <= number for struck in STRUCK) / len(STRUCK) for number in range(len(days))]
+    return [replace(day, kills_so_far=share) for day, share in zip(days, due, strict=True)]
 
 
 def record(path: Path, day: Day, episodes: int, seed: int, split: Split) -> None:

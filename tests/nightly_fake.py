@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 import bundles
 from labelled_pools import Attempt, drawn, write_pool
 from robo_dialog.detect.bundle import read_bundle, write_bundle
@@ -15,8 +17,21 @@ from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.manifest import Lineage
 from robo_dialog.detect.store import VERSION_DIGITS, ModelStore
 from robo_dialog.errors import OverBudgetError
+from robo_dialog.nightly.command import Nightly
 from robo_dialog.nightly.running import Ran
+from robo_dialog.nightly.settings import Bounds, Budget
 from robo_episodes.pool import FramePool
+
+CALM = Bounds(fewest=10, garbage=1.0, yes_share=2.0, drift=2.0, disagreement=2.0)
+"""Bounds that grey test images do not reach by themselves."""
+
+
+def first_night(folder: Path) -> Nightly:
+    """A run with a first champion."""
+    store = ModelStore.create(folder / "store")
+    store.promote(store.publish(bundles.write(folder / "first")))
+    budget = Budget(free_gigabytes=0, games=10)
+    return Nightly(folder / "store", folder / "work", (folder / "recordings",), budget=budget, bounds=CALM)
 
 
 class Killed(BaseException):
@@ -40,6 +55,12 @@ class Commands:
     slow: str = ""
     """Command for which the time does not suffice."""
     points: int = 0
+
+    @classmethod
+    def instead_of_children(cls, monkeypatch: pytest.MonkeyPatch) -> Commands:
+        made = cls()
+        monkeypatch.setattr("robo_dialog.nightly.running.in_child", lambda ends: made)
+        return made
 
     def record(self, day: str, count: int = 40, seed: int | None = None, **changed: float) -> None:
         self.days[day] = drawn(count, seed=len(self.days) if seed is None else seed, **changed)

@@ -1,51 +1,34 @@
-"""Nights from recordings to champions: what is new, what is refused, what an interruption leaves."""
+"""Nights from recordings to champions: what is new, what is learned from, what is refused, what is kept."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import bundles
-from nightly_fake import Commands, Killed
+from nightly_fake import CALM, Commands, first_night
 from robo_dialog.cli import main
-from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.store import ModelStore, Pointers
-from robo_dialog.errors import BusyError, ConfigError, NightlyError, OverBudgetError
+from robo_dialog.errors import ConfigError
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import is_held_out
 from robo_dialog.nightly.command import Nightly
 from robo_dialog.nightly.night import nights
-from robo_dialog.nightly.running import checked, in_child
-from robo_dialog.nightly.settings import Bounds, Budget, Memory
-from robo_dialog.nightly.telling import Tell
+from robo_dialog.nightly.settings import Memory
 from robo_episodes.pool import FramePool
-
-CALM = Bounds(fewest=10, garbage=1.0, yes_share=2.0, drift=2.0, disagreement=2.0)
-"""Bounds that grey test images do not reach by themselves."""
 
 
 @pytest.fixture
 def commands(monkeypatch) -> Commands:
-    made = Commands()
-    monkeypatch.setattr("robo_dialog.nightly.running.in_child", lambda ends: made)
-    return made
+    return Commands.instead_of_children(monkeypatch)
 
 
 @pytest.fixture
 def nightly(tmp_path) -> Nightly:
-    """A run with a first champion."""
-    store = ModelStore.create(tmp_path / "store")
-    store.promote(store.publish(bundles.write(tmp_path / "first")))
-    budget = Budget(free_gigabytes=0, games=10)
-    return Nightly(tmp_path / "store", tmp_path / "work", (tmp_path / "recordings",), budget=budget, bounds=CALM)
+    return first_night(tmp_path)
 
 
 def report(nightly: Nightly) -> dict:
@@ -158,29 +141,6 @@ def test_a_night_of_garbage_is_refused_before_a_game_is_played(nightly, commands
     assert pointers(nightly) == before
 
 
-def test_a_stage_that_fails_again_and_again_does_not_stand_in_the_way(nightly, commands):
-    commands.record("monday")
-    commands.fails = "improve"
-    for _ in range(2):
-        with pytest.raises(NightlyError, match="improve: ended with 5"):
-            nightly.run()
-    assert nightly.run() == 10
-    assert [alarm["code"] for alarm in report(nightly)["alarms"]] == ["failed"]
-    commands.fails = ""
-    commands.record("tuesday")
-    assert nightly.run() == 0
-
-
-def test_a_night_whose_time_is_over_keeps_the_champion_and_says_so(nightly, commands):
-    commands.record("monday")
-    commands.slow = "improve"
-    assert nightly.run() == 10
-    assert [alarm["code"] for alarm in report(nightly)["alarms"]] == ["over_budget"]
-    commands.slow = ""
-    commands.record("tuesday")
-    assert nightly.run() == 0
-
-
 def test_three_refusals_in_a_row_are_an_alarm(nightly, commands):
     commands.good = False
     for day in ("monday", "tuesday", "wednesday"):
@@ -188,40 +148,6 @@ def test_three_refusals_in_a_row_are_an_alarm(nightly, commands):
         nightly.run()
     codes = [[alarm["code"] for alarm in night.report["alarms"]] for night in nights(nightly.work)]
     assert codes == [[], [], ["refusals"]]
-
-
-def test_killed_at_any_point_a_night_goes_on_to_the_same_end(nightly, commands, tmp_path):
-    commands.record("monday")
-    assert nightly.run() == 0
-    points, wanted = commands.points, pointers(nightly).champion
-    assert points >= 7
-    for point in range(1, points + 1):
-        place = tmp_path / f"killed-{point}"
-        store = ModelStore.create(place / "store")
-        first = store.publish(tmp_path / "first")
-        store.promote(first)
-        again = replace(nightly, store=place / "store", work=place / "work")
-        commands.kill_at, commands.points, commands.calls = point, 0, []
-        with pytest.raises(Killed):
-            again.run()
-        for version in store.versions():
-            Detector.load(store.path(version.version))  # whole, whatever happened
-        assert store.pointers().champion in (first, wanted)
-        commands.kill_at = -1
-        assert again.run() == 0, point
-        assert store.pointers() == Pointers(wanted, first)
-        assert len(nights(again.work)) == 1
-        assert commands.calls.count("promote") <= 2
-
-
-def test_two_nights_at_once_one_runs_and_the_other_says_so(nightly, commands):
-    commands.record("monday")
-    nightly.work.mkdir()
-    with (nightly.work / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match="another nightly run is at work"):
-            nightly.run()
-    assert commands.calls == []
 
 
 def test_a_dry_run_writes_nothing(nightly, commands, capsys):
@@ -250,24 +176,6 @@ def test_old_nights_keep_their_report_and_old_versions_go(nightly, commands):
     assert short.run() == 20, "what was forgotten is not new again"
 
 
-def test_an_alarm_reaches_a_program_and_a_calm_night_does_not(nightly, commands, tmp_path):
-    heard = tmp_path / "heard.json"
-    told = replace(nightly, tell=Tell(command=("cp", "/dev/stdin", str(heard))), bounds=replace(CALM, refusals=2))
-    commands.good = False
-    commands.record("monday")
-    told.run()
-    assert not heard.exists()
-    commands.record("tuesday")
-    told.run()
-    assert json.loads(heard.read_text())["alarms"][0]["code"] == "refusals"
-
-
-def test_a_full_disk_is_told_before_anything_is_begun(nightly, commands):
-    with pytest.raises(NightlyError, match="GB are free"):
-        replace(nightly, budget=Budget(free_gigabytes=1e9)).run()
-    assert commands.calls == []
-
-
 def test_a_night_needs_something_that_can_be_new(nightly):
     with pytest.raises(ConfigError, match="nothing can ever be new"):
         replace(nightly, recordings=()).run()
@@ -290,39 +198,6 @@ def test_a_rollback_is_one_command_and_quick(nightly, commands, capsys):
     with pytest.raises(SystemExit):
         main(["models", "rollback", str(nightly.store)])
     assert pointers(nightly) == Pointers(now.previous, now.champion)
-
-
-def test_a_command_in_a_child_prints_its_facts_and_its_failure_is_quoted(tmp_path):
-    run, log = in_child(time.monotonic() + 600), tmp_path / "log"
-    store = ModelStore.create(tmp_path / "store")
-    assert run(["models", "list", str(store.root), "--json"], log).facts["models"] == []
-    words = ["models", "show", str(store.root)]
-    with pytest.raises(NightlyError, match="has no champion yet"):
-        checked(run(words, log), words, log)
-    with pytest.raises(OverBudgetError):
-        in_child(time.monotonic())(words, log)
-
-
-ORPHAN = """
-import sys, time
-from pathlib import Path
-from robo_dialog.nightly import running
-SLEEPER = "import os, time; print(os.getpid(), file=open('pid', 'w'), flush=True); time.sleep(600)"
-running._PROGRAM = (sys.executable, "-c", SLEEPER)
-running.in_child(time.monotonic() + 600)(["sleep"], Path("log"))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
-def test_a_command_does_not_outlive_a_night_that_was_killed(tmp_path):
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], cwd=tmp_path)
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert parent.poll() is None
-    child = Path("/proc") / (tmp_path / "pid").read_text().strip()
-    parent.kill()
-    parent.wait()
-    while child.exists() and (child / "stat").read_text().split()[2] != "Z":
-        pass
 
 
 def test_statistics_are_numbers_that_tell_cameras_apart():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from robo_dialog.detect.detector import Detector
@@ -25,7 +26,7 @@ def successes(bundle: Path, pool: Path, margins: Path) -> dict[str, bool]:
     """
     judge = BundleJudge(Detector.load(bundle))
     frames = FramePool.open(pool)
-    views = views_of(frames)
+    views = replace(views_of(frames), beginnings={})
     with looked(judge, frames, views, judge.calibration, margins, bundle.name) as known:
         verdicts = {
             one.episode_id: verdict_on(judge.calibration, list(one.frames.items()), one.instruction, known)
