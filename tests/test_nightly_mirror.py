@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -29,6 +30,7 @@ class Tracking:
     models: list[SimpleNamespace] = field(default_factory=list)
     versions: list[SimpleNamespace] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
+    artifacts: list[str] = field(default_factory=list)
     is_there: bool = True
 
     def get_experiment_by_name(self, name: str) -> SimpleNamespace:
@@ -37,7 +39,7 @@ class Tracking:
         return SimpleNamespace(experiment_id="7")
 
     def create_run(self, experiment: str, run_name: str, tags: dict[str, str]) -> SimpleNamespace:
-        return SimpleNamespace(info=SimpleNamespace(run_id=run_name))
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_name, artifact_uri=f"mlflow-artifacts:/{run_name}"))
 
     def log_metric(self, run: str, key: str, value: float, step: int) -> None:
         self.metrics.append((key, value, step))
@@ -54,7 +56,11 @@ class Tracking:
     def search_model_versions(self, wanted: str) -> list[SimpleNamespace]:
         return self.versions
 
-    def create_model_version(self, name: str, source: str, tags: dict[str, str]) -> SimpleNamespace:
+    def log_artifact(self, run: str, path: str, folder: str) -> None:
+        self.artifacts.append(f"mlflow-artifacts:/{run}/{folder}/{Path(path).name}")
+
+    def create_model_version(self, name: str, source: str, run: str, tags: dict[str, str]) -> SimpleNamespace:
+        assert f"{source}/manifest.json" in self.artifacts
         self.versions.append(SimpleNamespace(version=str(len(self.versions) + 1), tags=tags, source=source))
         return self.versions[-1]
 
@@ -99,3 +105,26 @@ def test_without_the_package_the_extra_is_named(monkeypatch, store):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ConfigError, match=r"robo-dialog\[mlflow\]"):
         mirror("http://mlflow", store, REPORT)
+
+
+def test_the_real_client_takes_all_of_it(store, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = f"file://{tmp_path / 'mlruns'}"
+    for _ in range(2):
+        assert mirror(uri, store, REPORT) == []
+    client, pointers = mlflow.MlflowClient(uri, uri), store.pointers()
+    champion = client.get_model_version_by_alias(NAME, "champion")
+    assert champion.tags["version"] == pointers.champion
+    assert client.get_model_version_by_alias(NAME, "previous").tags["version"] == pointers.previous
+    assert len(client.search_model_versions(f"name='{NAME}'")) == len(store.versions())
+    (path,) = client.list_artifacts(champion.run_id, pointers.champion)
+    assert path.path == f"{pointers.champion}/manifest.json"
+    runs = client.search_runs([client.get_experiment_by_name(NAME).experiment_id])
+    assert {(run.data.metrics["new"], run.data.tags["outcome"]) for run in runs} == {(40.0, "promoted")}
+
+
+def test_a_place_that_the_real_client_refuses_costs_a_line(store):
+    pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    (told,) = mirror("nowhere://at-all", store, REPORT)
+    assert told.startswith("nowhere://at-all: MLflow was not told (")

@@ -26,7 +26,7 @@ class Tell:
     command: tuple[str, ...] = ()
     """Program and its arguments; the report is its standard input."""
     mlflow: str | None = None
-    """MLflow's tracking server or folder that mirrors every night, its figures and aliases; extra [mlflow]."""
+    """MLflow's tracking server (`http://...`) that mirrors every night, its figures and aliases; extra [mlflow]."""
     always: bool = False
     """Of every night, not only of those with an alarm."""
 
