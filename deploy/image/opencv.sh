@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 wheels=${1:?usage: deploy/image/opencv.sh WHEELS}
-version=$(sed -n 's/^opencv-python==\([^ ]*\).*/\1/p' constraints.txt)
+version=$(sed -n 's/^opencv-python-headless==\([^ ]*\).*/\1/p' constraints.txt)
 
 off=(FFMPEG GSTREAMER V4L 1394 LAPACK EIGEN IPP ITT ADE OPENCL PROTOBUF
   AVIF GIF JASPER JPEGXL OPENEXR OPENJPEG TIFF WEBP
