@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from robo_dialog.errors import ConfigError
 
 T = TypeVar("T")
@@ -46,6 +44,8 @@ def configured(config: type[T], path: Path | None, environment: Mapping[str, str
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -62,6 +62,8 @@ def _value_of(text: str, hint: object) -> object:
     kinds = {hint} if typing.get_origin(hint) is tuple else {hint, *typing.get_args(hint)}
     if kinds & {str, Path}:
         return text
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

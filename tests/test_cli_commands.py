@@ -11,7 +11,8 @@ import pytest
 from robo_dialog.cli import SUMMARIES, main
 
 COMMANDS = sorted(point.name for point in entry_points(group="robo_dialog.commands"))
-HEAVY = ["torch", "transformers", "peft", "cv2", "onnxruntime", "onnx", "h5py", "av", "pyarrow", "mujoco", "tokenizers"]
+NUMBERS = ["numpy", "cv2", "onnxruntime", "onnx", "h5py", "av", "pyarrow", "mujoco"]
+HEAVY = [*NUMBERS, "torch", "transformers", "peft", "tokenizers", "grpc", "google.protobuf", "yaml", "rich"]
 
 # Prints the heavy packages that `--help` loaded; a package that is imported for help makes every start slow.
 HELP = f"""

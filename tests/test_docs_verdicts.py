@@ -16,7 +16,7 @@ from robo_dialog.cli import main
 from robo_dialog.tune.calibrate_command import Calibrate
 from robo_dialog.tune.conformal import fewest
 from robo_dialog.tune.evaluate_command import Evaluate
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.gate_rules import LIKELY
 from robo_dialog.tune.heaps import FEWEST
 from robo_dialog.tune.labelled import Wanted

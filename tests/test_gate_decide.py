@@ -12,7 +12,7 @@ from robo_dialog.errors import ConfigError
 from robo_dialog.tune.evaluation import Judged, Seen
 from robo_dialog.tune.evidence import Evidence, Recalled, Replayed, Sides, Stance
 from robo_dialog.tune.gate import Decision, decide
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.gate_rules import kappa
 
 FAMILIES = ("lift the _", "open the drawer", "push the _")

@@ -19,7 +19,7 @@ from robo_dialog.play.dialog import Dialog, DialogTurn, View, dialogs_digest
 from robo_dialog.play.moments import digest, read_moments
 from robo_dialog.play.row_files import write_parquet
 from robo_dialog.play.rows import training_rows
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.promote_command import KEPT, Promote
 from robo_episodes.pool import FramePool, write_json
 

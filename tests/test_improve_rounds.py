@@ -20,7 +20,7 @@ from robo_dialog.improve.command import Improve
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import is_held_out
 from robo_dialog.play.settings import Questions, Settings
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.settings import TuneSettings
 from robo_episodes.commands import Ingest
 from robo_episodes.sim.command import Simulate

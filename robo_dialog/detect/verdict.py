@@ -1,13 +1,15 @@
-"""What goes into the detector and what comes out; needs numpy alone."""
+"""What goes into the detector and what comes out; imports nothing, so that commands can show their options at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Outcome(StrEnum):

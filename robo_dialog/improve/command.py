@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from robo_dialog.improve.settings import RoundSettings
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 
 if TYPE_CHECKING:
     from robo_dialog.improve.stages import Round

@@ -33,7 +33,7 @@ from robo_dialog.tune.evaluation_report import Evaluated
 from robo_dialog.tune.examples import Example, examples_of
 from robo_dialog.tune.export import export_bundle
 from robo_dialog.tune.gate import decide
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.judged import judged_episodes
 from robo_dialog.tune.judges import BundleJudge
 from robo_dialog.tune.passes import looked, views_of

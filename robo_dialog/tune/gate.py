@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 
 from robo_dialog.tune.evidence import Evidence
 from robo_dialog.tune.gate_checks import (
-    Limits,
     check_anchor,
     check_games,
     check_labelled,
@@ -21,6 +20,7 @@ from robo_dialog.tune.gate_checks import (
     check_outcomes,
     check_parity,
 )
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.gate_rules import Check
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from robo_dialog.errors import ConfigError, StoreError
-from robo_dialog.tune.gate_checks import Limits
+from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.subjects import made_folder, opened_pool
 
 if TYPE_CHECKING:
