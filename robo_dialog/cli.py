@@ -33,6 +33,7 @@ SUMMARIES: dict[str, str] = {
     "export": "write a detector bundle (ONNX) from a model",
     "detect": "verdict on image files, without a server",
     "relabel": "verdicts on every episode of recordings, beside their labels",
+    "share": "frames with verdicts and answers, for Hugging Face datasets and Rerun",
     "models": "list, compare, publish, promote and roll back the detectors of a model store; check a model",
     "nightly": "from new recordings to a new champion, once a night",
     "serve": "serve verdicts over gRPC",
