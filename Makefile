@@ -28,12 +28,20 @@ demo: $(STAMP) ## ask the real server about simulated episodes, before and after
 test: $(STAMP) ## run every test
 	pytest $(TEST_ARGS)
 
-check: $(STAMP) ## style, types, network contract, generated code, import order, README
+check: $(STAMP) ## style, types, network contract, generated code, import order, README, documentation
 	ruff check .
 	ruff format --check .
 	mypy
 	buf lint protos
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 	pytest tests/test_repo_*.py tests/test_protos_*.py
+
+docs: $(STAMP) ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build
+
+sbom: $(STAMP) ## what .venv is made of (CycloneDX), in build/sbom.cdx.json
+	mkdir -p build
+	cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible -o build/sbom.cdx.json .venv/bin/python
 
 bench: $(STAMP) ## measure the embedded model anew, write benchmarks/results/
 	python benchmarks/tiny.py
@@ -51,4 +59,4 @@ clean: ## remove .venv and caches; recordings, pools and runs stay
 $(STAMP): pyproject.toml constraints.txt deploy/setup.sh
 	@deploy/setup.sh
 
-.PHONY: help setup demo test check bench tiny format clean
+.PHONY: help setup demo test check docs sbom bench tiny format clean

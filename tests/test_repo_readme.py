@@ -85,20 +85,11 @@ def test_exit_codes_in_the_readme_are_those_of_the_code():
 
 @pytest.mark.parametrize(
     "page",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "deploy/README.md",
-        "docs/games.md",
-        "docs/learning.md",
-        "docs/models.md",
-        "docs/operations.md",
-        "docs/recordings.md",
-        "docs/relabel.md",
-        "docs/scale.md",
-        "episodes/README.md",
-        "server/README.md",
-    ],
+    sorted(
+        path.relative_to(REPOSITORY).as_posix()
+        for pattern in ("*.md", "deploy/**/*.md", "docs/**/*.md", "episodes/*.md", "server/*.md")
+        for path in REPOSITORY.glob(pattern)
+    ),
 )
 def test_links_to_files_lead_somewhere(page):
     path = REPOSITORY / page
