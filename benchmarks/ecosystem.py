@@ -1,8 +1,8 @@
 """At home in the ecosystem: families of models, learning from verdicts, installation, the start of commands.
 
-    python benchmarks/ecosystem.py [families] [learning] [install] [help]     # all, if none is named
+    python benchmarks/ecosystem.py [families] [learning] [sizes] [install] [help]     # all, if none is named
 
-Figures of parts that are not run stay as they were. `install` asks the package index.
+Figures of parts that are not run stay as they were. `sizes` and `install` ask the package index.
 """
 
 from __future__ import annotations
@@ -77,16 +77,37 @@ def learning() -> dict[str, float]:
     }
 
 
-def install() -> dict[str, float]:
-    """Build the wheels, install them in empty environments, get a verdict."""
+def sizes() -> dict[str, float]:
+    """Install the client, and the package without extras, in empty environments."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        for source in (ROOT, CLIENT):
-            _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", work / "dist", source)
-        wheel, client = (next((work / "dist").glob(f"{name}-*.whl")) for name in ("robo_dialog", "robo_dialog_client"))
-        sizes = {"client_mb": _installed_mb(work / "client", client), "base_mb": _installed_mb(work / "base", wheel)}
+        client, whole = _wheel(CLIENT, work / "client-dist"), _wheel(ROOT, work / "dist")
         names = tomllib.loads((CLIENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-        return {**sizes, "client_dependencies": len(names), "first_verdict_s": _first_verdict_s(work, wheel)}
+        return {
+            "client_mb": _installed_mb(work / "client", client),
+            "client_dependencies": len(names),
+            "base_mb": _installed_mb(work / "base", whole),
+        }
+
+
+def install() -> dict[str, float]:
+    """Install downloaded wheels in an empty environment and get a verdict."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        wheel = _wheel(ROOT, work / "dist")
+        _run(sys.executable, "-m", "pip", "download", "-q", *LIMITS, "-d", work / "wheels", f"{wheel}[serve]")
+        frame = work / "frame.png"
+        _run(sys.executable, "-c", _FRAME, frame)
+        python, source = _environment(work / "serve"), ("--no-index", "--find-links", work / "wheels")
+        started = time.monotonic()
+        _run(python, "-m", "pip", "install", "-q", *source, "robo-dialog[serve]")
+        _run(python, "-c", FIRST, "detect", frame, "--task", "put the red cube on the plate")
+        return {"first_verdict_s": time.monotonic() - started}
+
+
+def _wheel(source: Path, out: Path) -> Path:
+    _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", out, source)
+    return next(out.glob("*.whl"))
 
 
 def _installed_mb(folder: Path, wheel: Path) -> float:
@@ -95,17 +116,6 @@ def _installed_mb(folder: Path, wheel: Path) -> float:
     _run(python, "-m", "pip", "install", "-q", *LIMITS, wheel)
     numpy = sum(_megabytes(path) for path in folder.glob("lib/python*/site-packages/numpy*"))
     return _megabytes(folder) - before - numpy
-
-
-def _first_verdict_s(work: Path, wheel: Path) -> float:
-    _run(sys.executable, "-m", "pip", "download", "-q", *LIMITS, "-d", work / "wheels", f"{wheel}[serve]")
-    frame = work / "frame.png"
-    _run(sys.executable, "-c", _FRAME, frame)
-    python = _environment(work / "serve")
-    started = time.monotonic()
-    _run(python, "-m", "pip", "install", "-q", "--no-index", "--find-links", work / "wheels", "robo-dialog[serve]")
-    _run(python, "-c", FIRST, "detect", frame, "--task", "put the red cube on the plate")
-    return time.monotonic() - started
 
 
 _FRAME = "import sys, cv2, numpy; cv2.imwrite(sys.argv[1], numpy.full((96, 96, 3), 128, numpy.uint8))"
@@ -140,7 +150,7 @@ def help_texts() -> dict[str, float]:
     return {"help_ms_worst": max(map(statistics.median, times.values()))}
 
 
-PARTS = {"families": families, "learning": learning, "install": install, "help": help_texts}
+PARTS = {"families": families, "learning": learning, "sizes": sizes, "install": install, "help": help_texts}
 
 
 def main() -> None:
