@@ -60,7 +60,7 @@ def concerned(pool, question):
     ],
 )
 def test_words_are_those_of_any_language_without_punctuation(text, expected):
-    assert words(text) == expected
+    assert list(words(text)) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ plate." and for every other object of two words.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robo_dialog.detect.document import Document
@@ -63,5 +63,5 @@ def _names(document: Document, key: str) -> list[str]:
     return list(value) if isinstance(value, dict) else []
 
 
-def _fits(family: list[str], said: list[str]) -> bool:
+def _fits(family: list[str], said: Sequence[str]) -> bool:
     return len(family) == len(said) and all(name in (ANY, word) for name, word in zip(family, said, strict=True))

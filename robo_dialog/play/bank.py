@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from robo_dialog.errors import ConfigError
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
-from robo_dialog.play.judging import Known, Sight, attempted, judge
+from robo_dialog.play.judging import Known, attempted, judge, sight_of
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Bank, Proposal, ask_prompt, sampled
 from robo_dialog.play.words import Lexicon, same_question
@@ -75,12 +75,13 @@ def answered(
         ConfigError: the file is damaged.
     """
     finals = [moment for moment in moments if moment.final]
+    about = _subjects(engine, finals)
     parts = [finals[start : start + ASKED_AT_ONCE] for start in range(0, len(finals), ASKED_AT_ONCE)]
     lines = _whole_lines(path)
     known = dict(answers_in(path))
     with path.open("ab") as file:
         for number, part in enumerate(parts[len(lines) :], start=len(lines) + 1):
-            found = _asked(engine, part, bank)
+            found = _asked(engine, part, {one.episode_id: _questions(bank, about[one.episode_id]) for one in part})
             file.write(json.dumps([[*key, margin] for key, margin in found.items()]).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -135,13 +136,29 @@ def _foreign(lexicon: Lexicon, tests: Sequence[str], own: str, instructions: Seq
     return (Proposal(success_question(text), "hindsight") for text in itertools.islice(known, FOREIGN))
 
 
-def _asked(engine: Engine, moments: Sequence[Moment], bank: Bank) -> dict[tuple[str, str], float]:
+def _subjects(engine: Engine, finals: Sequence[Moment]) -> dict[str, list[str]]:
+    """Instructions in whose games an outcome may lie on the table, by episode; its own first."""
+    about = {moment.episode_id: [moment.instruction] for moment in finals}
+    for instruction in engine.instructions:
+        for moment in engine.dealer.strangers(instruction):
+            about[moment.episode_id].append(instruction)
+    return about
+
+
+def _questions(bank: Bank, instructions: Sequence[str]) -> list[str]:
+    """The bank's questions about some instructions, each once."""
+    return list(dict.fromkeys(one.question for instruction in instructions for one in bank[instruction]))
+
+
+def _asked(
+    engine: Engine, moments: Sequence[Moment], questions: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], float]:
     images = engine.images_of([frame for moment in moments for frame in moment.frames.values()])
     pairs = [
-        (Sight(images[frame], moment.instruction, frame), proposal.question)
+        (sight_of(images, frame, moment.instruction), question)
         for moment in moments
         for frame in moment.frames.values()
-        for proposal in bank[moment.instruction]
+        for question in questions[moment.episode_id]
     ]
     judgement = judge(engine.vlm, pairs)
     answers = zip(pairs, judgement.margins.tolist(), strict=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,7 +100,7 @@ class Dialog:
 
     def line(self) -> str:
         """One line of JSON, without the line end."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(vars(self), default=vars, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(line: str) -> Dialog:

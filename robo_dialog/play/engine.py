@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from robo_dialog.play.dialog import Dialog, DialogTurn
+from robo_dialog.play.frames import Unseen
 from robo_dialog.play.guessers import Guesser, Judged, LikelihoodGuesser, PromptGuesser
 from robo_dialog.play.judging import Answers, Floats, Known, Offsets, attempted, judge, shifted, sigmoid
 from robo_dialog.play.proposals import Bank, Proposal, about_instructions, ask_prompt, sampled
@@ -51,7 +52,9 @@ class Engine:
 
     def _play(self, game_ids: Sequence[int]) -> list[Dialog]:
         deals = [self.dealer.deal(game_id) for game_id in game_ids]
-        images = self.images_of([frame_id for deal in deals for frame_id in needed(deal)])
+        images = (
+            Unseen(self.images_of) if self.bank else self.images_of([one for deal in deals for one in needed(deal)])
+        )
         seed, rules = self.dealer.seed, self.settings.rules
         tables = [
             lay(deal, rules, game_id, seed, images, banked=bool(self.bank))
@@ -127,7 +130,7 @@ class Engine:
             return [], {}
         how = self.settings.questions
         prompts = [
-            ask_prompt(tuple(sight.image for sight in table.seen), table.instruction, table.said)
+            ask_prompt(tuple(sight.look() for sight in table.seen), table.instruction, table.said)
             for table in tables
             for _ in range(how.samples)
         ]

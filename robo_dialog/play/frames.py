@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,22 @@ class FrameStore:
         """Several frames decoded, each once; read in the order in which they lie on disk."""
         wanted = sorted(set(frame_ids), key=lambda one: (str(self._place.get(one, ("", 0))[0]), one))
         return {frame_id: self.image(frame_id) for frame_id in wanted}
+
+
+class Unseen(dict[str, Image]):
+    """Frames by id that are read when they are first looked at; few are, where answers are known beforehand.
+
+    Args:
+        images_of: frame ids to images.
+    """
+
+    def __init__(self, images_of: Callable[[Sequence[str]], Mapping[str, Image]]) -> None:
+        super().__init__()
+        self._images_of = images_of
+
+    def __missing__(self, frame_id: str) -> Image:
+        self[frame_id] = self._images_of([frame_id])[frame_id]
+        return self[frame_id]
 
 
 def embedded(vlm: object, store: FrameStore, moments: Iterable[Moment]) -> dict[str, npt.NDArray[np.float64]]:

@@ -128,7 +128,7 @@ class PromptGuesser:
 
 
 def _guess_prompts(table: Table) -> list[Prompt]:
-    images = tuple(sight.image for sight in table.seen)
+    images = tuple(sight.look() for sight in table.seen)
     turned = [tuple(images[i] for i in order) for order in rotations(len(images))]
     return [
         *(guess_prompt(some, table.instruction, table.said) for some in turned),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -22,11 +23,16 @@ T = TypeVar("T", npt.NDArray[np.float64], list[str])
 
 @dataclass(frozen=True)
 class Sight:
-    """An image and the instruction of the episode that it is of; images of one name are equal."""
+    """An image, not yet looked at, and the instruction of the episode that it is of; images of one name are equal."""
 
-    image: Image
+    look: Callable[[], Image]
     instruction: str
     name: str
+
+
+def sight_of(images: Mapping[str, Image], frame_id: str, instruction: str) -> Sight:
+    """A frame as it was recorded."""
+    return Sight(partial(images.__getitem__, frame_id), instruction, frame_id)
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,13 @@ def judge(vlm: VLM, pairs: Sequence[tuple[Sight, str]], answers: Answers | None 
     answers = answers or Answers()
     known = [answers.get(sight.name, question) for sight, question in pairs]
     new = {
-        (sight.name, question): (sight.image, question)
+        (sight.name, question): (sight, question)
         for (sight, question), margin in zip(pairs, known, strict=True)
         if margin is None
     }
-    scores, failed = attempted(lambda: vlm.score([answer_prompt(*one) for one in new.values()], ANSWERS))
+    scores, failed = attempted(
+        lambda: vlm.score([answer_prompt(sight.look(), question) for sight, question in new.values()], ANSWERS)
+    )
     found = dict(zip(new, (scores[:, 1] - scores[:, 0]).tolist(), strict=True))
     reasons = {key: failed[index] for index, key in enumerate(new) if index in failed}
     for key in new.keys() - reasons.keys():

@@ -17,7 +17,7 @@ from robo_dialog.play.bank import gather
 from robo_dialog.play.dialog import Dialog
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
-from robo_dialog.play.judging import Offsets, Sight, attempted, judge
+from robo_dialog.play.judging import Offsets, attempted, judge, sight_of
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Bank, Proposal
 from robo_dialog.play.settings import GuesserKind
@@ -176,7 +176,7 @@ def _fused(engine: Engine, population: Sequence[tuple[str, Moment]]) -> list[flo
     """Mean margin over the cameras of each moment; without those that the model did not answer."""
     images = engine.images_of([frame for _, moment in population for frame in moment.frames.values()])
     pairs = [
-        (Sight(images[frame], moment.instruction, frame), question)
+        (sight_of(images, frame, moment.instruction), question)
         for question, moment in population
         for frame in moment.frames.values()
     ]

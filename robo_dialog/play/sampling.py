@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -74,14 +75,14 @@ class Dealer:
         fewest = 2 if pairing in ACROSS else 1
         self._targets = [m for m in self._outcomes if len(m.frames) >= fewest and self._shared & m.frames.keys()]
         self._likeness = cache(likeness)
+        self._order = lru_cache(maxsize=4)(self._shuffled)
         self._check()
 
     def deal(self, game_id: int) -> Deal:
         """The game of this number; always the same one."""
         rng = np.random.default_rng([self.seed, 1, game_id])
         lap, place = divmod(game_id, len(self._targets))
-        order = np.random.default_rng([self.seed, 0, lap]).permutation(len(self._targets))
-        target = self._targets[int(order[place])]
+        target = self._targets[int(self._order(lap)[place])]
         seen_by, shown_to = self._cameras(target, rng)
         kind = _drawn(self._mix, rng)
         distractors = self._distractors(target, kind, seen_by, rng)
@@ -89,6 +90,16 @@ class Dealer:
         seated = (*distractors[:seat], target, *distractors[seat:])
         augmentation = int(rng.integers(2**31)) if self._pairing == "augmented" else None
         return Deal(kind, seated, seat, seen_by, shown_to, augmentation, int(rng.integers(2**31)))
+
+    def strangers(self, instruction: str) -> list[Moment]:
+        """Outcomes of other instructions that games about this one have to make do with; none if its own are enough."""
+        own = self._by_instruction[instruction]
+        others = [moment for moment in self._outcomes if moment.instruction != instruction]
+        if len(own) >= self._size or not others:
+            return []
+        alike = np.array([self._likeness(moment.instruction, instruction) for moment in others])
+        least = np.sort(alike)[max(len(own) - self._size, -len(others))]
+        return [moment for moment, one in zip(others, alike, strict=True) if one >= least]
 
     def _check(self) -> None:
         if len(self._outcomes) < self._size:
@@ -119,9 +130,9 @@ class Dealer:
 
     def _distractors(self, target: Moment, kind: Kind, camera: str, rng: np.random.Generator) -> list[Moment]:
         if kind == "same_task":
-            alike = self._others_alike(target, camera)
-            if len(alike) >= self._size - 1:
-                return [alike[i] for i in rng.permutation(len(alike))[: self._size - 1]]
+            alike = self._others_alike(target, camera, rng)
+            if len(alike) == self._size - 1:
+                return alike
         others = [m for m in self._outcomes if m.episode_id != target.episode_id and camera in m.frames]
         others = [others[i] for i in rng.permutation(len(others))]
         if kind == "nearest":
@@ -137,20 +148,24 @@ class Dealer:
         chosen = others[: self._size - 1]
         return [chosen[i] for i in rng.permutation(len(chosen))]
 
-    def _others_alike(self, target: Moment, camera: str) -> list[Moment]:
-        """Outcomes of other attempts at the very instruction that look different."""
-        mine = target.frames[camera]
-        return [
-            moment
-            for moment in self._by_instruction[target.instruction]
-            if moment.episode_id != target.episode_id and moment.frames.get(camera, mine) != mine
-        ]
+    def _others_alike(self, target: Moment, camera: str, rng: np.random.Generator) -> list[Moment]:
+        """Outcomes of other attempts at the very instruction that look different; no more than are needed."""
+        mine, attempts = target.frames[camera], self._by_instruction[target.instruction]
+        drawn = (attempts[i] for i in rng.permutation(len(attempts)))
+        different = (
+            one for one in drawn if one.episode_id != target.episode_id and one.frames.get(camera, mine) != mine
+        )
+        return list(islice(different, self._size - 1))
+
+    def _shuffled(self, lap: int) -> npt.NDArray[np.int64]:
+        """The order in which the targets of one lap have their turn."""
+        return np.random.default_rng([self.seed, 0, lap]).permutation(len(self._targets))
 
 
 def _drawn(mix: Mix, rng: np.random.Generator) -> Kind:
     kinds: tuple[Kind, ...] = ("same_task", "same_episode", "nearest", "random")
-    weights = np.array([getattr(mix, kind) for kind in kinds])
-    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
+    weights = np.cumsum([getattr(mix, kind) for kind in kinds])
+    return kinds[int(np.searchsorted(weights, weights[-1] * rng.random(), side="right"))]
 
 
 def likeness(one: str, other: str) -> float:

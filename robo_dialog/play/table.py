@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robo_dialog.play.dialog import Dialog, DialogTurn, View
-from robo_dialog.play.judging import Sight
+from robo_dialog.play.judging import Sight, sight_of
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Proposal
 from robo_dialog.play.rules import Game, Rules
@@ -101,11 +101,11 @@ def lay(
 
 
 def _sight(moment: Moment, camera: str, images: Mapping[str, Image]) -> Sight:
-    return Sight(images[moment.frames[camera]], moment.instruction, moment.frames[camera])
+    return sight_of(images, moment.frames[camera], moment.instruction)
 
 
 def _augmented(sight: Sight, seed: int) -> Sight:
-    return Sight(augment(sight.image, seed), sight.instruction, f"{sight.name}-{seed}")
+    return Sight(lambda: augment(sight.look(), seed), sight.instruction, f"{sight.name}-{seed}")
 
 
 def needed(deal: Deal) -> list[str]:

@@ -38,9 +38,10 @@ _SLOT = "_"
 _SLOTS = re.compile(r"\b_(?: _)*\b")
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 14)  # games put the same questions over and over
+def words(text: str) -> tuple[str, ...]:
     """Lower-case words in order, without punctuation."""
-    return _WORD.findall(text.lower())
+    return tuple(_WORD.findall(text.lower()))
 
 
 def same_question(one: str, other: str) -> bool:
@@ -62,8 +63,7 @@ class Lexicon:
 
     def family(self, question: str) -> str:
         """The question with its slots masked: "is the _ _ on the plate". Questions of a family ask alike."""
-        found = zip(words(question), _contents(question), strict=True)
-        return " ".join(_SLOT if content in self.slots else word for word, content in found)
+        return _family(self, question)
 
     def template(self, text: str) -> str:
         """A text with its slots masked and all else as it is: "Is the _ _ on the plate?"."""
@@ -103,6 +103,12 @@ def lexicon(instructions: Iterable[str]) -> Lexicon:
     acts = content & (_STATES | _VERBS | by_verb.keys())
     varied = {word for group in by_verb.values() for word in frozenset.union(*group) - frozenset.intersection(*group)}
     return Lexicon(content, frozenset(varied) - acts, acts)
+
+
+@lru_cache(maxsize=1 << 14)
+def _family(known: Lexicon, question: str) -> str:
+    found = zip(words(question), _contents(question), strict=True)
+    return " ".join(_SLOT if content in known.slots else word for word, content in found)
 
 
 @lru_cache(maxsize=1 << 14)  # every question meets every instruction of a pool

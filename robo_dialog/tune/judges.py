@@ -15,7 +15,7 @@ from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.graph import SCORER
 from robo_dialog.detect.preprocess import PREPROCESS
 from robo_dialog.detect.scorer import TOKENIZER
-from robo_dialog.play.judging import Sight, judge
+from robo_dialog.play.judging import judge, sight_of
 from robo_dialog.vlm.prompts import success_question
 from robo_dialog.vlm.protocol import VLM, Image
 
@@ -73,7 +73,8 @@ class ModelJudge:
 
     def answers(self, images: Sequence[Image], questions: Sequence[str]) -> NDArray[np.float64]:
         """See `Judge.answers`."""
-        sights = [Sight(image, "", str(id(image))) for image in images]
+        by_name = {str(id(image)): image for image in images}
+        sights = [sight_of(by_name, str(id(image)), "") for image in images]
         return judge(self.vlm, list(zip(sights, questions, strict=True))).margins
 
 
