@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from robo_dialog.play.judging import Offsets
 from robo_dialog.play.moments import Moment, read_moments
 from robo_dialog.play.preparation import from_json
 from robo_dialog.play.proposals import Bank
-from robo_dialog.play.rows import contradicted, training_rows
+from robo_dialog.play.rows import describer_rows, settled
 from robo_dialog.play.run_folder import ANSWERS, DIALOGS, PREPARATION, read_json
 from robo_dialog.play.words import lexicon
 from robo_dialog.pretrain.held_out import Outcome, outcomes
@@ -166,8 +166,7 @@ def _learned(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[str, 
         answers = _pseudo(lab, this, calibrated=arm == "recalibrated_pseudo_labels")
     else:
         return _from_games(lab, arm, this)
-    checked = [known == answer for asked, answer in answers.items() if (known := _true(lab, asked)) is not None]
-    return _examples(lab, answers), {"answers": len(answers), "answers_right": float(np.mean(checked))}
+    return _examples(lab, answers.items()), _worth(lab, answers.items())
 
 
 def _from_games(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[str, Any]]:
@@ -177,24 +176,13 @@ def _from_games(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[st
     settings = replace(lab.settings, play=replace(lab.settings.play, pairing=pairing))
     played = play_round(this, lab.pool, settings)
     dialogs = [one for one in read_dialogs(this.folder / "games" / DIALOGS) if _may_learn(lab, one)]
-    kept = [
-        replace(one, kept=True) if arm == "unfiltered" else one for one in dialogs if one.kept or arm == "unfiltered"
-    ]
-    right = [
-        (known == turn.answer, one.kept)
-        for one in dialogs
-        for turn in one.turns
-        if (known := lab.truth.of(turn.question, one.describer.episode_id)) is not None
-    ]
-    store = FrameStore(FramePool.open(lab.pool))
-    about = {
-        "answers": len(_said(kept)),
-        "answers_right": float(np.mean([ok for ok, is_kept in right if is_kept or arm == "unfiltered"])),
-        "answers_right_all_games": float(np.mean([ok for ok, _ in right])),
-        "games_kept": played["kept"],
-        "lucky_share": played["lucky_share"],
-    }
-    return examples_of(row for row in training_rows(kept, store.image) if row.role == "describer"), about
+    said = {((one.describer.episode_id, turn.question), turn.answer) for one in dialogs for turn in one.turns}
+    everything = {"answers_right_all_games": _worth(lab, said)["answers_right"], "games_kept": played["kept"]}
+    if arm == "unfiltered":
+        return _examples(lab, sorted(said)), {**everything, **_worth(lab, said)}
+    kept = [one for one in dialogs if one.kept]
+    image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(lab.pool)).image)
+    return examples_of(describer_rows(kept, image_of)), {**everything, **_worth(lab, _settled(kept).items())}
 
 
 def _shared(lab: Lab, this: Round) -> None:
@@ -213,7 +201,7 @@ def _pseudo(lab: Lab, this: Round, *, calibrated: bool) -> dict[Asked, bool]:
     few = replace(lab.settings, games=lab.settings.play.rules.candidates)
     play_round(this, lab.pool, few)
     games = lab.folder("cross_view", this.number) / "games"
-    counted = _said(one for one in read_dialogs(games / DIALOGS) if one.kept and _may_learn(lab, one))
+    counted = _settled(one for one in read_dialogs(games / DIALOGS) if one.kept and _may_learn(lab, one))
     run = this.folder / "games"
     preparation, known = from_json(read_json(run / PREPARATION), run / PREPARATION), answers_in(run / ANSWERS)
     words = lexicon(one.instruction for one in lab.finals)
@@ -241,26 +229,25 @@ def _bank_of(lab: Lab) -> Iterable[Asked]:
     return ((one.episode_id, proposal.question) for one in lab.finals for proposal in bank[one.instruction])
 
 
-def _examples(lab: Lab, answers: Mapping[Asked, bool]) -> list[Example]:
+def _worth(lab: Lab, answers: Collection[tuple[Asked, bool]]) -> dict[str, Any]:
+    """How many answers are learned, and which share of them is right."""
+    right = [known == answer for asked, answer in answers if (known := _true(lab, asked)) is not None]
+    return {"answers": len(answers), "answers_right": float(np.mean(right))}
+
+
+def _examples(lab: Lab, answers: Iterable[tuple[Asked, bool]]) -> list[Example]:
     store = FrameStore(FramePool.open(lab.pool))
     talks: dict[str, list[Talk]] = {}
     frames = {moment.episode_id: moment.frames for moment in lab.finals}
-    for (episode_id, question), answer in answers.items():
+    for (episode_id, question), answer in answers:
         for frame in frames[episode_id].values():
             talks.setdefault(frame, []).append(_talk(question, answer))
     return [Example("describer", (f"{frame}.png",), (store.png(frame),), tuple(some)) for frame, some in talks.items()]
 
 
-def _said(dialogs: Iterable[Dialog]) -> set[tuple[str, str]]:
-    """Episodes and questions whose answers are learned."""
-    some = list(dialogs)
-    doubtful = contradicted(some)
-    return {
-        (one.describer.episode_id, turn.question)
-        for one in some
-        for turn in one.turns
-        if (one.describer.episode_id, one.describer.from_end, turn.question) not in doubtful
-    }
+def _settled(dialogs: Iterable[Dialog]) -> dict[Asked, bool]:
+    """What is learned from kept dialogs."""
+    return {(episode_id, question): answer for (episode_id, _, question), answer in settled(dialogs).items()}
 
 
 def _may_learn(lab: Lab, dialog: Dialog) -> bool:

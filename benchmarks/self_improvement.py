@@ -39,7 +39,7 @@ class Options:
     """Unlabelled `target` episodes in the pool of a seed."""
     judged: int = 500
     """Labelled episodes of each domain that the final measure is taken on; the same for every run."""
-    games: int = 15_000
+    games: int = 60_000
     """Games of a round."""
     work: Path = Path("runs/self-improvement")
     """Folder of pools and checkpoints; may be deleted when the study is done."""

@@ -48,7 +48,7 @@ def test_the_reasons_come_in_the_order_of_the_design():
         "degenerate",
     )
     bad = turn("Is the xqz bright?", candidate_p_yes=(0.5, 0.5, 0.5, 0.5), checks=(0.1,))
-    all_but_the_first = dialog(outcome="won", guesses=(1, 0, 0, 0), blank_guess=1, turns=(bad, bad))
+    all_but_the_first = dialog(guesser="prompt", outcome="won", guesses=(1, 0, 0, 0), blank_guess=1, turns=(bad, bad))
     assert reasons(all_but_the_first) == REASONS[2:]
 
 
@@ -59,7 +59,7 @@ def test_the_smallest_and_the_largest_games_are_kept_and_rejected_alike(size):
     game = dialog(candidates=views, turns=(turn(candidate_p_yes=p_yes),), guesses=(1,) * size, blank_guess=0, target=1)
     assert reasons(game) == ()
     assert reasons(replace(game, guesses=(1,) * (size - 1) + (0,))) == ("position_biased",)
-    assert reasons(replace(game, blank_guess=1)) == ("lucky",)
+    assert reasons(replace(game, blank_guess=1, guesser="prompt")) == ("lucky",)
     alike = turn(candidate_p_yes=(0.6,) * size)
     assert reasons(replace(game, turns=(alike,))) == ("uninformative",)
 
@@ -84,8 +84,12 @@ def test_a_guesser_that_always_names_one_place_is_always_rejected(size, data):
 
 
 def test_a_game_that_is_won_without_the_answers_is_lucky():
-    assert reasons(dialog(blank_guess=1)) == ("lucky",)
-    assert reasons(dialog(blank_guess=3)) == ()
+    assert reasons(dialog(guesser="prompt", blank_guess=1)) == ("lucky",)
+    assert reasons(dialog(guesser="prompt", blank_guess=3)) == ()
+
+
+def test_the_dice_of_a_guesser_that_weighs_answers_cost_no_game():
+    assert reasons(dialog(guesser="likelihood", blank_guess=1)) == ()
 
 
 def test_a_question_that_parts_no_two_candidates_is_uninformative():
@@ -179,7 +183,7 @@ def test_a_dialog_is_judged_alike_before_and_after_it_is_written(answer, check, 
 
 
 def test_a_filter_changes_nothing_but_its_verdict():
-    game = dialog(blank_guess=1)
+    game = dialog(guesser="prompt", blank_guess=1)
     (after,) = judged([game], VOCABULARY, Thresholds())
     assert after == replace(game, kept=False, reasons=("lucky",))
     (again,) = judged([after], VOCABULARY, Thresholds())
@@ -188,7 +192,7 @@ def test_a_filter_changes_nothing_but_its_verdict():
 
 def test_every_filter_answers_for_itself():
     named = filters(VOCABULARY, Thresholds())
-    assert [name for name, rejects in named.items() if rejects(dialog(blank_guess=1))] == ["lucky"]
+    assert [name for name, rejects in named.items() if rejects(dialog(guesser="prompt", blank_guess=1))] == ["lucky"]
 
 
 @pytest.mark.parametrize("spread", [-0.1, 1.0, float("nan")])

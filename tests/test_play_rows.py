@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kept_dialogs import OPENING, PAIRINGS, dialog, frame, view
-from robo_dialog.play.rows import training_rows
+from kept_dialogs import OPENING, PAIRINGS, dialog, frame, turn, view
+from robo_dialog.play.rows import describer_rows, training_rows
 from robo_dialog.play.views import augment
 
 
@@ -85,8 +85,16 @@ def test_rows_come_one_dialog_after_another():
 def test_answers_that_contradict_each_other_are_not_learned():
     describer = PAIRINGS["cross_view"][0]
     one = dialog(describer, "cross_view", game_id=1)
-    other = dialog(describer, "cross_view", game_id=2, turns=(replace(one.turns[0], answer=False), one.turns[1]))
+    other = dialog(describer, "cross_view", game_id=2, turns=(turn(one.turns[0].question, False), one.turns[1]))
     rows = [row for row in training_rows([one, other], frame) if row.role == "describer"]
     assert {said(row)[0][1] for row in rows} == {"Is the gripper open?"}
     rejected = replace(other, kept=False)
     assert len([row for row in training_rows([one, rejected], frame) if row.role == "describer"]) == 4
+
+
+def test_rows_of_the_describer_are_those_that_training_rows_has_by_episode():
+    games = [dialog(view(name), game_id=number) for number, name in enumerate(("second", "a later one", "second"))]
+    mine, all_rows = list(describer_rows(games, frame)), list(training_rows(games, frame))
+    assert {row.image_names for row in mine} == {row.image_names for row in all_rows if row.role == "describer"}
+    assert len(mine) == len([row for row in all_rows if row.role == "describer"])
+    assert [row.image_names for row in mine] == sorted(row.image_names for row in mine)

@@ -14,7 +14,7 @@ from robo_dialog.tune.settings import TuneSettings
 
 def games_of_a_round() -> Settings:
     """Games that are looked up in a bank of answers; the Describer sees what the Guesser does not."""
-    return Settings(pairing="all_views", questions=Questions(bank=12))
+    return Settings(pairing="all_views", guesser="likelihood", questions=Questions(bank=12))
 
 
 def tuning_of_a_round() -> TuneSettings:
@@ -32,7 +32,7 @@ class RoundSettings:
 
     rounds: int = 3
     """Rounds at most; one that the gate refuses is the last."""
-    games: int = 20_000
+    games: int = 60_000
     """Games of a round."""
     held_out: float = 0.25
     """Share of the episodes from which nothing is learned: boundaries of success are found on them, and the gate looks

@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from robo_dialog.play.dialog import Dialog, dialogs_digest, read_dialogs
 from robo_dialog.play.frames import FrameStore
 from robo_dialog.play.moments import digest
 from robo_dialog.play.play_command import Play
-from robo_dialog.play.rows import training_rows
+from robo_dialog.play.rows import describer_rows, training_rows
 from robo_dialog.play.run_folder import DIALOGS, SUMMARY, read_json
 from robo_dialog.tune.evaluation import evaluate
 from robo_dialog.tune.evaluation_report import Evaluated
@@ -89,11 +90,10 @@ def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSe
             for dialog in read_dialogs(this.folder / "games" / DIALOGS)
             if dialog.kept and not is_held_out(dialog.describer.episode_id, settings.held_out)
         ]
-        rows = training_rows(kept, FrameStore(FramePool.open(pool)).image)
+        image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(pool)).image)
         # A Guesser that judges candidates one by one has nothing to learn but what the Describer learns.
-        by_prompt = any(dialog.guesser == "prompt" for dialog in kept)
-        examples = examples_of(row for row in rows if by_prompt or row.role == "describer")
-        tuned = tune_on(examples, this.model, out, anchors, settings)
+        rows = training_rows if any(dialog.guesser == "prompt" for dialog in kept) else describer_rows
+        tuned = tune_on(examples_of(rows(kept, image_of)), this.model, out, anchors, settings)
         write_json(out / "tuning.json", tuned)
     return read_json(out / "tuning.json")
 

@@ -68,8 +68,12 @@ def position_biased(dialog: Dialog) -> bool:
 
 
 def lucky(dialog: Dialog) -> bool:
-    """The target is found without the answers, too."""
-    return dialog.outcome == "won" and dialog.blank_guess == dialog.target
+    """The target is found without the answers, too.
+
+    A Guesser that does nothing but weigh answers knows nothing without them: its blanked guess is a throw of dice, and
+    says nothing about the game.
+    """
+    return dialog.guesser == "prompt" and dialog.outcome == "won" and dialog.blank_guess == dialog.target
 
 
 def uninformative(dialog: Dialog, spread: float) -> bool:

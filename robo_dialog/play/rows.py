@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from robo_dialog.play.dialog import Dialog, Source, View
+from robo_dialog.play.dialog import Dialog, DialogTurn, Source, View
 from robo_dialog.play.settings import Pairing
 from robo_dialog.play.views import augment
 from robo_dialog.vlm.prompts import ANSWERS, ask_request, guess_request
 from robo_dialog.vlm.protocol import Image, Message, Prompt
 
 Role = Literal["describer", "guesser"]
+Asked: TypeAlias = tuple[str, int, str]
+"""Episode, steps from its end, and question."""
 
 
 @dataclass(frozen=True)
@@ -43,40 +45,50 @@ class Row:
 
 
 def training_rows(dialogs: Iterable[Dialog], image_of: Callable[[str], Image]) -> Iterator[Row]:
-    """Rows of all kept dialogs, in their order: one per answer and view for the Describer, then one for the Guesser.
+    """Rows of all kept dialogs, in their order: those of the Describer, then one for the Guesser.
 
-    The filters alone decide what is kept; every question trains, whoever thought of it. An answer that another kept
-    dialog contradicts gives no row: nobody knows which of them is right.
+    The filters alone decide what is kept; every question trains, whoever thought of it.
 
     Args:
         dialogs: judged by the filters; those not kept give no row.
         image_of: the recorded frame of an id, (H, W, 3) uint8 RGB.
     """
     kept = [dialog for dialog in dialogs if dialog.kept]
-    doubtful = contradicted(kept)
+    known = settled(kept)
     for dialog in kept:
-        yield from _describer_rows(dialog, image_of, doubtful)
+        yield from _describer_rows(dialog, image_of, known)
         yield _guesser_row(dialog, image_of)
 
 
-def contradicted(dialogs: Iterable[Dialog]) -> set[tuple[str, int, str]]:
-    """Episode, steps from its end, and question, of everything that was answered both ways."""
-    said: dict[tuple[str, int, str], bool] = {}
-    both = set()
+def describer_rows(dialogs: Iterable[Dialog], image_of: Callable[[str], Image]) -> Iterator[Row]:
+    """The Describer's part of `training_rows`, one row per answer and view; rows of one episode follow each other.
+
+    Answers that are not `settled` give no row.
+    """
+    kept = sorted((dialog for dialog in dialogs if dialog.kept), key=lambda dialog: dialog.describer.episode_id)
+    known = settled(kept)
+    for dialog in kept:
+        yield from _describer_rows(dialog, image_of, known)
+
+
+def settled(dialogs: Iterable[Dialog]) -> dict[Asked, bool]:
+    """What the dialogs agree on; of answers that contradict each other nobody knows which is right."""
+    said: dict[Asked, bool] = {}
+    both: set[Asked] = set()
     for dialog in dialogs:
         for turn in dialog.turns:
-            key = (dialog.describer.episode_id, dialog.describer.from_end, turn.question)
-            if said.setdefault(key, turn.answer) != turn.answer:
-                both.add(key)
-    return both
+            if said.setdefault(_asked(dialog, turn), turn.answer) != turn.answer:
+                both.add(_asked(dialog, turn))
+    return {asked: answer for asked, answer in said.items() if asked not in both}
 
 
-def _describer_rows(
-    dialog: Dialog, image_of: Callable[[str], Image], doubtful: Container[tuple[str, int, str]]
-) -> Iterator[Row]:
+def _asked(dialog: Dialog, turn: DialogTurn) -> Asked:
+    return dialog.describer.episode_id, dialog.describer.from_end, turn.question
+
+
+def _describer_rows(dialog: Dialog, image_of: Callable[[str], Image], known: Mapping[Asked, bool]) -> Iterator[Row]:
     """What was answered is true of the scene, so it is learned in every view of the target that was in play."""
-    about = dialog.describer
-    turns = [turn for turn in dialog.turns if (about.episode_id, about.from_end, turn.question) not in doubtful]
+    turns = [turn for turn in dialog.turns if known.get(_asked(dialog, turn)) == turn.answer]
     for view in dialog.target_views:
         seen = _seen(view, image_of)
         for turn in turns:
