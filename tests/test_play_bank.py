@@ -15,8 +15,10 @@ from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
 from robo_dialog.play.judging import Offsets
 from robo_dialog.play.moments import Moment
+from robo_dialog.play.rules import Rules
 from robo_dialog.play.sampling import Dealer
-from robo_dialog.play.settings import Mix, Questions, Settings
+from robo_dialog.play.settings import Mix, Pairing, Questions, Settings
+from robo_dialog.play.table import Table, lay
 from robo_dialog.play.words import lexicon, words
 from robo_dialog.vlm.prompts import success_question
 from robo_dialog.vlm.protocol import Image, Prompt
@@ -90,6 +92,19 @@ def test_games_ask_the_model_nothing_that_the_bank_knows(tmp_path: Path) -> None
     assert all(len(turn.checks) == 1 for dialog in dialogs for turn in dialog.turns)
     asked = {(turn.question, turn.source) for dialog in dialogs for turn in dialog.turns}
     assert asked <= {(one.question, one.source) for some in bank.values() for one in some}
+
+
+def test_what_several_views_say_together_is_not_called_into_question_by_one() -> None:
+    cameras = ("front", "side", "wrist")
+    seen = [Moment(f"e{i}", INSTRUCTIONS[0], 0, {name: f"{name}-{i}" for name in cameras}) for i in range(8)]
+    images = images_of([frame for moment in seen for frame in moment.frames.values()])
+
+    def sights(pairing: Pairing) -> Table:
+        dealer = Dealer(seen, pairing, Mix(), 4, 0)
+        return lay(dealer.deal(3), Rules(), 3, 0, images, banked=True)
+
+    assert (len(sights("all_views").described), len(sights("all_views").checks)) == (2, 0)
+    assert (len(sights("cross_view").described), len(sights("cross_view").checks)) == (1, 1)
 
 
 def test_an_interrupted_pass_over_the_pool_goes_on_and_ends_with_the_same_file(tmp_path: Path) -> None:

@@ -95,9 +95,20 @@ def lay(
     described = tuple(_sight(target, camera, images) for camera in deal.describer_cameras)
     if deal.augmentation is not None:
         described = tuple(_augmented(sight, deal.augmentation) for sight in described)
-    other = (seen[deal.target],) if deal.guesser_camera not in deal.describer_cameras else ()
-    checks = other if other and banked else (_augmented(described[0], deal.check), *other)
+    checks = _checks(deal, seen[deal.target], described, banked=banked)
     return Table(Game(rules, deal.target), deal, game_id, seed, seen, described, checks)
+
+
+def _checks(deal: Deal, seen: Sight, described: tuple[Sight, ...], *, banked: bool) -> tuple[Sight, ...]:
+    """Sights in which an answer must hold.
+
+    One view alone does not call into question what several say together: where it says something else, it is what is
+    to be corrected.
+    """
+    if len(described) > 1:
+        return () if banked else (_augmented(described[0], deal.check),)
+    other = () if deal.guesser_camera in deal.describer_cameras else (seen,)
+    return other if other and banked else (_augmented(described[0], deal.check), *other)
 
 
 def _sight(moment: Moment, camera: str, images: Mapping[str, Image]) -> Sight:
