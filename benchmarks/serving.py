@@ -44,6 +44,8 @@ NOTES = {
     "onnx_vs_eager": "the same against eager transformers behind plain gRPC",
     "added_p50_ms": "an idle server: median time of an answer less that of a bare call of the detector",
     "added_p99_ms": "the same of the 99th percentiles",
+    "echo_added_p50_ms": "a call of a server in Python that judges nothing and answers at once: median time",
+    "echo_added_p99_ms": "the same, 99th percentile",
     "pytriton_added_p50_ms": "the same of PyTriton",
     "pytriton_added_p99_ms": "the same of PyTriton",
     "overload_goodput": "asked twice as often as it can answer: good answers over those at 32 open questions",

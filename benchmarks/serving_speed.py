@@ -24,7 +24,7 @@ from robo_dialog.detect import Detector, Request
 from robo_dialog.detect.session import available_threads
 from robo_dialog.models import embedded_bundle
 from serving_load import RAMP_S, Tally, closed_loop, open_loop
-from serving_ways import TASK, Running, all_running, cpu_s, images, ours, ours_streamed, peers
+from serving_ways import TASK, Running, all_running, cpu_s, echo, images, ours, ours_streamed, peers
 
 CONCURRENCY = 32
 BATCH = 8
@@ -191,7 +191,7 @@ def show(windows: dict[str, list[Window]], delays: dict[str, list[Tally]], rate:
 def idle(work: Path, python: Path | None, questions: int) -> dict[str, float]:
     """What a server adds to one answer when nothing else is asked: questions by the clock, in turn with a bare call."""
     detector = Detector.load(embedded_bundle(), threads=1)
-    ways = [ours(), *(way for way in peers(python) if way.name == "pytriton")]
+    ways = [ours(), echo(), *(way for way in peers(python) if way.name == "pytriton")]
     with all_running(ways, work) as servers:
         took = asyncio.run(in_turn(detector, servers, questions))
     bare = took.pop(RAW)
@@ -199,7 +199,7 @@ def idle(work: Path, python: Path | None, questions: int) -> dict[str, float]:
     for name, values in took.items():
         prefix = "" if name == OURS else f"{name}_"
         for percent in (50, 99):
-            added = np.percentile(values, percent) - np.percentile(bare, percent)
+            added = np.percentile(values, percent) - (0 if name == "echo" else np.percentile(bare, percent))
             figures[f"{prefix}added_p{percent}_ms"] = 1e3 * float(added)
     return figures
 

@@ -26,6 +26,10 @@ from serving_ways import TASK, Running, images, memory_mb, ours, question, runni
 
 SWAPS = 50
 MEMORY_SWAPS = 200
+LAST = 10
+"""Swaps of these after which memory is looked at."""
+RETIRED_S = 0.5
+"""The model before is freed after the answer that another one serves."""
 LOAD = 0.3
 """Share of the capacity that is asked for."""
 SAME = 1e-4
@@ -128,11 +132,12 @@ def p99(tallies: Sequence[Tally]) -> float:
 
 
 async def memory(server: Running, models: Models) -> float:
-    """Megabytes after 200 more swaps, median over the last ten."""
+    """Megabytes after 200 more swaps, when the model before has been freed; median over the last ten."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         admin = ModelAdminServiceStub(channel)  # type: ignore[no-untyped-call]
         levels = []
         for number in range(MEMORY_SWAPS):
             await swap(admin, models, number)
+            await asyncio.sleep(RETIRED_S if number >= MEMORY_SWAPS - LAST else 0.0)
             levels.append(memory_mb(server.process))
-    return statistics.median(levels[-10:])
+    return statistics.median(levels[-LAST:])

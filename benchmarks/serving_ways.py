@@ -123,6 +123,17 @@ def peers(python: Path | None) -> list[Way]:
     ]
 
 
+def echo() -> Way:
+    """Answers at once and judges nothing: what a call in Python costs by itself."""
+    return Way(
+        name="echo",
+        command=lambda port: [sys.executable, _script("echo"), str(port)],
+        connect=lambda address: GrpcLine(address, "/Echo/IsSuccess"),
+        message=question,
+        probability=lambda body: float(struct.unpack("<d", body)[0]),
+    )
+
+
 def _script(name: str) -> str:
     return str(Path(__file__).parent / "peer_servers" / f"with_{name}.py")
 
