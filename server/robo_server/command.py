@@ -85,10 +85,8 @@ class Serve:
         """Serve; returns 0 after a drained stop."""
         from robo_server.app import run
         from robo_server.logs import log_to_stderr
-        from robo_server.memory import share_heaps
         from robo_server.priority import switch_often
 
-        share_heaps()
         switch_often()
         make, begin = self._server(), self._models()
         log_to_stderr(self.log_level)

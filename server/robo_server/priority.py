@@ -16,8 +16,9 @@ SWITCH_S = 0.0005
 def step_back() -> None:
     """Let the calling thread compute when the others have nothing to do; Linux alone knows priorities of threads."""
     if sys.platform == "linux":
+        thread = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def switch_often() -> None:
