@@ -46,6 +46,8 @@ class Commands:
     """What lies in the recordings, by day."""
     good: bool = True
     """Whether candidates are good enough."""
+    checks: list[dict[str, object]] = field(default_factory=list)
+    """What the gate tells of them."""
     figures: dict[str, float] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     kill_at: int = -1
@@ -109,7 +111,7 @@ class Commands:
         bundle, store = Path(words[1]), ModelStore.create(Path(options["--store"]))
         version = read_bundle(bundle).manifest.digest[:VERSION_DIGITS]
         reason = "every check passed" if self.good else "worse than the champion"
-        found = {"promoted": self.good, "reason": reason, "candidate": version, "checks": []}
+        found = {"promoted": self.good, "reason": reason, "candidate": version, "checks": self.checks}
         Path(options["--out"]).write_text(json.dumps(found))
         if self.good:
             store.publish(bundle)

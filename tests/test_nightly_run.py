@@ -130,6 +130,19 @@ def test_a_refused_candidates_episodes_are_not_learned_from_again(nightly, comma
     assert episodes(folder / "pool") == {one.id for one in commands.days["clean"]}
 
 
+def test_a_night_without_evidence_is_learned_from_again_and_says_so(nightly, commands):
+    commands.record("monday")
+    commands.good = False
+    commands.checks = [{"name": "games", "passed": True}, {"name": "evidence", "passed": False}]
+    assert nightly.run() == 10
+    assert [alarm["code"] for alarm in report(nightly)["alarms"]] == ["undecided"]
+    commands.record("tuesday")
+    commands.good, commands.checks = True, []
+    assert nightly.run() == 0
+    everything = {one.id for day in commands.days.values() for one in day}
+    assert episodes(nights(nightly.work)[1].path / "pool") == everything
+
+
 def test_a_night_of_garbage_is_refused_before_a_game_is_played(nightly, commands):
     before = pointers(nightly)
     strict = replace(nightly, bounds=replace(CALM, garbage=0.1))

@@ -76,7 +76,14 @@ def _ended(chain: Chain, window: Sequence[Night]) -> Ended:
         if chain.night.count_failure() < TRIES:
             raise
         return Ended(KEPT, str(error), usable=False, alarm="failed")
+    if _undecided(found):
+        return Ended(KEPT, str(found["reason"]), usable=True, alarm="undecided")
     return Ended(PROMOTED if found["promoted"] else KEPT, str(found["reason"]), usable=bool(found["promoted"]))
+
+
+def _undecided(found: Facts) -> bool:
+    """Whether the gate found nothing wrong, and nothing that could decide: that speaks of the gate's evidence alone."""
+    return [one["name"] for one in found.get("checks", []) if not one["passed"]] == ["evidence"]
 
 
 def _report(chain: Chain, before: Sequence[Night], ended: Ended, problem: str | None) -> dict[str, Any]:
