@@ -1,6 +1,6 @@
 """A simulated season: does a detector that learns every night beat one that never does, whatever happens meanwhile?
 
-    python benchmarks/nightly.py [--episodes 80] [--games 160] [--labelled 0]
+    python benchmarks/nightly.py [--episodes 80] [--games 600] [--labelled 0]
 
 Night by night and resumable: new episodes of a lab that drifts, the real command, a real server of the store and a
 robot that never stops asking. Some nights are killed again and again. Every day's champion is measured on held-out
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,8 @@ from robo_dialog.tune.passes import looked, views_of
 from robo_episodes.commands import Ingest
 from robo_episodes.pool import FramePool
 
+CAMERAS = ("front", "side")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -50,9 +54,9 @@ class Options:
     """Labelled episodes of each lab that measure, and do nothing else."""
     labelled: int = 0
     """Labelled episodes of each lab that the gate may see."""
-    games: int = 160
-    improve: tuple[str, ...] = ("--play.guesser", "likelihood", "--tune.steps", "20", "--tune.batch", "10")
-    """Words for the command `improve`: small models judge candidates one by one, and a night is to be short."""
+    games: int = 600
+    improve: tuple[str, ...] = ("--tune.steps", "20", "--tune.batch", "10")
+    """Words for the command `improve`: a night is to be short."""
     window: int = 3
     """Nights whose episodes are learned from together."""
     kills: int = 30
@@ -105,7 +109,7 @@ def main(options: Options) -> None:
 def one_night(options: Options, store: ModelStore, robot: Robot, number: int, day: Day, wanted: int) -> dict[str, Any]:
     """Record, run the command after killing it `wanted` times, measure."""
     write_recording(options.work / "recordings" / f"day-{number:02d}.hdf5", day, options.episodes, number, "train")
-    command, asked = configured(options, robot, day), (robot.requests, robot.errors)
+    command, asked = configured(options, robot, day), (robot.requests, len(robot.errors))
     hits = kills(command, options.nights, store, number + 1, wanted) if wanted else []
     started = time.monotonic()
     while closed(options.nights) <= number:  # else it was cut off between its end and its measurement
@@ -136,7 +140,7 @@ def configured(options: Options, robot: Robot, day: Day) -> list[str]:
         "budget": {"games": options.games, "free_gigabytes": 0},
         "memory": {"window": options.window, "bundles": 8},
         "server": {"address": robot.address},
-        "options": {"improve": options.improve},
+        "options": {"ingest": ["--cameras", *CAMERAS], "improve": options.improve},
     }
     if options.labelled:
         config["labelled"] = [str(labelled_pool(options, day, "labelled", options.labelled, seed=2))]
@@ -152,7 +156,8 @@ def labelled_pool(options: Options, day: Day, kind: str, episodes: int, seed: in
     if not pool.exists():
         write_recording(recording, Day(day.domain), episodes, seed, "evaluation")
         part = pool.with_suffix(".part")
-        Ingest((recording,), out=part).run()
+        with redirect_stdout(sys.stderr):
+            Ingest((recording,), out=part, cameras=CAMERAS).run()
         part.replace(pool)
     return pool
 

@@ -56,7 +56,7 @@ def figures_of(nights: Sequence[Row]) -> dict[str, float]:
         "kill_stages": len({hit["stage"] for hit in hits}),
         "partial_publications": sum(hit["partial"] for hit in hits),
         "client_requests": sum(one["client"]["requests"] for one in nights),
-        "client_errors": sum(one["client"]["errors"] for one in nights),
+        "client_errors": sum(len(one["client"]["errors"]) for one in nights),
         "client_models": len({model for one in nights for model in one["client"]["models"]}),
         "seconds_a_night": float(np.median([one["seconds"] for one in nights])),
     }

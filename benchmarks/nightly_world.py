@@ -30,7 +30,7 @@ REPAINTED = replace(
     object_value=(0.5, 0.8),
 )
 Spoiled = Literal["", "garbage", "poisoned"]
-STRUCK = (5, 10, 17, 19, 21)
+STRUCK = (3, 8, 13, 15, 17)
 """Days whose nights are killed; kills that came too late are made up for later."""
 
 
@@ -45,9 +45,9 @@ class Day:
 
 
 def calendar() -> list[Day]:
-    """24 days: a camera bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
-    days = [Day(HOME)] * 3 + [Day(BUMPED)] * 4 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
-    days += [Day(DIM)] * 4 + [Day(DIM, "poisoned")] + [Day(DIM)] * 2
+    """20 days: a camera bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
+    days = [Day(HOME)] * 2 + [Day(BUMPED)] * 3 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
+    days += [Day(DIM)] * 3 + [Day(DIM, "poisoned")] + [Day(DIM)]
     days += [Day(REPAINTED)] * 8
     due = [sum(struck <= number for struck in STRUCK) / len(STRUCK) for number in range(len(days))]
     return [replace(day, kills_so_far=share) for day, share in zip(days, due, strict=True)]
