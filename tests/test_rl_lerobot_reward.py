@@ -105,7 +105,9 @@ def test_every_moment_of_a_batch_gets_its_reward(plugin, address):
 def test_the_last_step_of_a_video_counts_and_one_task_is_for_all(plugin, address):
     model = plugin.model(plugin.config(address=address, reward_output="probability"))
     videos = torch.stack([images(255, 0), images(0, 255)])
-    low, high = model.compute_reward({"observation.images.front": videos, "task": "lift it"}).tolist()
+    padding = {"observation.images.front_is_pad": torch.zeros(2, 2, dtype=torch.bool)}
+    batch = {"observation.images.front": videos, **padding, "task": "lift it"}
+    low, high = model.compute_reward(batch).tolist()
     assert low < 0.01
     assert high > 0.99
 

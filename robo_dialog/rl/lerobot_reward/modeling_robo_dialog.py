@@ -40,7 +40,7 @@ class RoboDialogRewardModel(PreTrainedRewardModel):  # type: ignore[misc]  # unt
             ConfigError: there is no image, or no instruction.
             DetectorError: the server gives no verdict.
         """
-        images = {name: value for name, value in batch.items() if "image" in name and hasattr(value, "shape")}
+        images = {name: value for name, value in batch.items() if "image" in name and getattr(value, "ndim", 0) >= 4}
         if not images:
             raise ConfigError(f"a batch of {sorted(batch)} has no image; robo_dialog needs observation.images.*")
         count = len(next(iter(images.values())))
