@@ -85,7 +85,7 @@ def test_every_command_of_the_page_runs_in_its_order(machine, tmp_path):
     assert ModelStore(tmp_path / "models").pointers().previous is not None
     assert json.loads((tmp_path / "nights" / "history.json").read_text())[0]["outcome"] == "promoted"
     named = {word for word in (tmp_path / "record").read_text().split() if word.startswith("deploy/")}
-    assert len(named) == 7
+    assert len(named) == 10
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
