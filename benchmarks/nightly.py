@@ -1,6 +1,6 @@
 """A simulated season: does a detector that learns every night beat one that never does, whatever happens meanwhile?
 
-    python benchmarks/nightly.py [--episodes 80] [--games 600] [--labelled 0]
+    python benchmarks/nightly.py [--episodes 160] [--games 600] [--labelled 0]
 
 Night by night and resumable: new episodes of a lab that drifts, the real command, a real server of the store and a
 robot that never stops asking. Some nights are killed again and again. Every day's champion is measured on held-out
@@ -48,7 +48,7 @@ CAMERAS = ("front", "side")
 class Options:
     """How much is done."""
 
-    episodes: int = 80
+    episodes: int = 160
     """New episodes a night."""
     held_out: int = 200
     """Labelled episodes of each lab that measure, and do nothing else."""
