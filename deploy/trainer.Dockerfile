@@ -22,7 +22,8 @@ COPY server server
 ARG INDEX=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=train,mcap,sign
 RUN python -m pip install --no-cache-dir --extra-index-url "${INDEX}" -c constraints.txt ".[${EXTRAS}]"
-ENV HOME=/tmp HF_HUB_OFFLINE=1 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
+ENV HOME=/tmp HF_HUB_OFFLINE=1 \
+  MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 WORKDIR /tmp
 USER 65532:65532
 ENTRYPOINT ["robo-dialog"]
