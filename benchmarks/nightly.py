@@ -60,6 +60,8 @@ class Options:
     window: int = 3
     """Nights whose episodes are learned from together."""
     kills: int = 30
+    nights: int = 20
+    """So many at most; another run goes on with the next."""
     root: bool = True
     """Make the server's image contents and weigh them: minutes, and Debian only."""
     work: Path = Path("runs/benchmark-nightly")
@@ -72,7 +74,7 @@ class Options:
         return self.work / "models"
 
     @property
-    def nights(self) -> Path:
+    def loop(self) -> Path:
         """Folder of the nightly command."""
         return self.work / "nights"
 
@@ -83,41 +85,41 @@ def main(options: Options) -> None:
     store = ModelStore.create(options.store)
     if store.pointers().champion is None:
         store.promote(store.publish(embedded_bundle()))
-    results, days = options.work / "results.jsonl", calendar()
+    results = options.work / "results.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     with served(options.store) as robot:
-        for number in range(len(done), len(days)):
+        for number, day in list(enumerate(calendar()))[len(done) : options.nights]:
             hits = sum(len(one["kills"]) for one in done)
-            wanted = max(0, round(options.kills * days[number].kills_so_far) - hits)
-            done.append(one_night(options, store, robot, number, days[number], wanted))
+            wanted = max(0, round(options.kills * day.kills_so_far) - hits)
+            done.append(one_night(options, store, robot, number, day, wanted))
             with results.open("a") as file:
                 file.write(json.dumps(done[-1]) + "\n")
             Console(stderr=True).print(done[-1])
-        figures = figures_of(done)
+        figures = figures_of(done) if done else {}
         if store.pointers().previous is not None:
             figures |= rollbacks(store, robot.address)
     if options.root:
         figures |= root_megabytes(options.work)
     Console().print(figures)
     if options.write:
-        plot(done, RESULTS / "nightly.svg")
         record("nightly", figures, NOTES)
         with (RESULTS / "nightly.md").open("a") as file:
             file.write(table(done))
+        plot(done, RESULTS / "nightly.svg")
 
 
 def one_night(options: Options, store: ModelStore, robot: Robot, number: int, day: Day, wanted: int) -> dict[str, Any]:
     """Record, run the command after killing it `wanted` times, measure."""
     write_recording(options.work / "recordings" / f"day-{number:02d}.hdf5", day, options.episodes, number, "train")
     command, asked = configured(options, robot, day), (robot.requests, len(robot.errors))
-    hits = kills(command, options.nights, store, number + 1, wanted) if wanted else []
+    hits = kills(command, options.loop, store, number + 1, wanted) if wanted else []
     started = time.monotonic()
-    while closed(options.nights) <= number:  # else it was cut off between its end and its measurement
+    while closed(options.loop) <= number:  # else it was cut off between its end and its measurement
         code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
         if code not in (0, 10):
             raise SystemExit(f"night {number + 1}: ended with {code}")
     seconds = time.monotonic() - started
-    report = dict(nights(options.nights)[number].report or {})
+    report = dict(nights(options.loop)[number].report or {})
     return {
         "day": number,
         "lab": day.domain.name,
@@ -135,7 +137,7 @@ def configured(options: Options, robot: Robot, day: Day) -> list[str]:
     """The nightly command, as an operator would give it."""
     config = {
         "store": str(options.store),
-        "work": str(options.nights),
+        "work": str(options.loop),
         "recordings": [str(options.work / "recordings")],
         "budget": {"games": options.games, "free_gigabytes": 0},
         "memory": {"window": options.window, "bundles": 8},

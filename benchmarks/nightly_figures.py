@@ -48,7 +48,7 @@ def figures_of(nights: Sequence[Row]) -> dict[str, float]:
         "garbage_refused": float(all(one["outcome"] == "refused" for one in nights if one["spoiled"] == "garbage")),
         "poison_published": float(any(one["spoiled"] == "poisoned" for one in promoted)),
         "alarms": sum(len(one["alarms"]) for one in nights),
-        "worst_drop_points": max((-100 * one["change"]["difference"] for one in promoted), default=0.0),
+        "worst_drop_points": max([0.0, *(-100 * one["change"]["difference"] for one in promoted)]),
         "drops_beyond_noise": sum(one["change"]["high"] < 0 for one in promoted),
         "final_gain_over_frozen_points": gains[-1],
         "mean_gain_over_frozen_points": float(np.mean(gains)),

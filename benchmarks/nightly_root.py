@@ -22,7 +22,10 @@ def root_megabytes(work: Path) -> dict[str, float]:
 
 def _weigh(work: Path, runtime: str, wheels: Path) -> float:
     root = (work / f"root-{runtime}").resolve()
-    shutil.rmtree(root, ignore_errors=True)
-    subprocess.run([IMAGE / "server-root.sh", root, runtime, wheels], check=True)
+    if not root.exists():
+        part = root.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        subprocess.run([IMAGE / "server-root.sh", part, runtime, wheels], check=True)
+        part.replace(root)
     files = (path.lstat() for path in root.rglob("*") if path.is_symlink() or path.is_file())
     return round(sum(one.st_size for one in files) / 1e6, 1)
