@@ -103,6 +103,7 @@ def main(options: Options) -> None:
     Console().print(figures)
     if options.write:
         record("nightly", figures, NOTES)
+    if options.write and done:
         with (RESULTS / "nightly.md").open("a") as file:
             file.write(table(done))
         plot(done, RESULTS / "nightly.svg")
