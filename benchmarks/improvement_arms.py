@@ -114,6 +114,10 @@ class Lab:
         """Scenes about which yes/no state questions are put."""
         return outcomes("target", "evaluation", 900, STATES)
 
+    def judged_pool(self, domain: str) -> Path:
+        """Labelled episodes for the final measure."""
+        return _pool(self.work / f"judged-{domain}", domain, "evaluation", 900, self.judged)
+
     def folder(self, arm: Arm, number: int) -> Path:
         """Of one arm's round."""
         return self.work / f"{arm}-{self.seed}" / f"round-{number}"
@@ -127,8 +131,7 @@ class Lab:
         found: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for domain in ("target", "source"):
-            pool = _pool(self.work / f"judged-{domain}", domain, "evaluation", 900, self.judged)
-            all_of_it = measured(bundle, pool, folder / f"{domain}.json")
+            all_of_it = measured(bundle, self.judged_pool(domain), folder / f"{domain}.json")
             names = ("balanced_accuracy", "interval", "recall_success", "recall_failure", "auroc", "ece")
             found |= {f"{domain}_{name}": all_of_it[name] for name in names}
             families = all_of_it["by_family"].items()

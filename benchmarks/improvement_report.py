@@ -22,6 +22,8 @@ NOTES = {
     "state_share_of_upper_bound": "share of the distance from base to supervised that is closed",
     "worst_seed_gain": "the seed that gains least, points, whole detector",
     "worst_family_gain": "the family of instructions that gains least, mean over seeds, points",
+    "labels_to_match": "labelled episodes from which a ResNet-18 trained from scratch is as good as the last round "
+    "of games; left out where the most that were tried are not enough",
     "source_change": "balanced accuracy on source after the last round minus that of the base as shipped, points",
 }
 
@@ -43,8 +45,36 @@ def write_report(path: Path) -> None:
         if "answers_right" in same[0]:
             figures[f"{name}_answers_right"] = float(np.mean([run["answers_right"] for run in same]))
     figures |= _claims(runs)
+    if (reached := _last(runs)) is not None:
+        figures["labels_to_match"] = labels_to_match(path.with_name("labels_needed.jsonl"), reached)
     known = {key: round(value, 4) for key, value in figures.items() if np.isfinite(value)}
     record("self_improvement", known, NOTES)
+
+
+def _last(runs: Sequence[Run]) -> float | None:
+    """Balanced accuracy of the last round of games."""
+    last = max((run["round"] for run in runs if run["arm"] == "cross_view"), default=0)
+    values = [run["target_balanced_accuracy"] for run in runs if (run["arm"], run["round"]) == ("cross_view", last)]
+    return float(np.mean(values)) if values else None
+
+
+def labels_to_match(path: Path, wanted: float) -> float:
+    """Labelled episodes from which a classifier reaches a balanced accuracy, between the sizes tried by the logarithm.
+
+    NaN where none was tried; infinite where the largest size does not reach it.
+    """
+    if not path.exists():
+        return float("nan")
+    tried: dict[int, list[float]] = {}
+    for one in map(json.loads, path.read_text().splitlines()):
+        tried.setdefault(one["episodes"], []).append(one["balanced_accuracy"])
+    sizes = sorted(tried)
+    means = [float(np.mean(tried[size])) for size in sizes]
+    place = next((place for place, mean in enumerate(means) if mean >= wanted), None)
+    if not place:
+        return float("inf") if place is None else float(sizes[0])
+    share = (wanted - means[place - 1]) / (means[place] - means[place - 1])
+    return float(np.exp(np.interp(share, (0, 1), np.log(sizes[place - 1 : place + 1]))))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

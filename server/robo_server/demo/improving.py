@@ -13,7 +13,7 @@ from robo_server.demo.cases import DomainName
 
 IMPROVED = "target, after a round of games"
 """What the page calls the answers of the improved detector."""
-OPTIONS = ("--rounds", "1", "--games", "6000", "--tune.steps", "80", "--held-out", "0.5")
+OPTIONS = ("--rounds", "1", "--games", "20000", "--tune.steps", "80", "--held-out", "0.5")
 """A short round; half of the episodes are held out, so that the boundary of every family is found on enough of them."""
 _IMPROVE = "from robo_dialog.cli import main; main()"
 
