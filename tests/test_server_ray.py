@@ -1,8 +1,10 @@
-"""The service behind Ray Serve: a replica in this process, told what Ray would tell it."""
+"""The service behind Ray Serve: a replica in this process, and a cluster of one node that our own client asks."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from pathlib import Path
 
 import grpc
@@ -12,12 +14,18 @@ pytest.importorskip("ray", reason="needs the extra `ray-serve`")
 pytest.importorskip("fastapi", reason="needs the extra `ray-serve`")
 
 import bundles
+from conftest import REPOSITORY
 from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.client import DetectorClient, RequestRejectedError
 from robo_dialog.detect.store import ModelStore
+from robo_dialog.detect.verdict import Outcome, Request
 from robo_dialog.errors import ConfigError, StoreError
 from robo_dialog.v1 import success_detector_pb2 as pb
 from robo_server import ray_serve, succession
 from server_fakes import jpeg
+
+PATIENCE_S = "240"
+"""What Ray's own checks get on a busy machine; they need a few seconds."""
 
 
 class Context:
@@ -96,3 +104,46 @@ def test_arguments_that_cannot_be_meant_are_refused():
         ray_serve.app({"bundel": "x"})
     with pytest.raises(ConfigError, match="one of them"):
         ray_serve.app({"bundle": "x", "store": "y"})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def client(bundle):
+    """Of a cluster of one node, whose workers can import what this process can."""
+    import ray
+    from ray import serve
+
+    with pytest.MonkeyPatch.context() as patched:
+        here = [str(REPOSITORY / folder) for folder in (".", "episodes", "server")] + [os.environ.get("PYTHONPATH")]
+        patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
+        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patched.setenv("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", PATIENCE_S)
+        patched.setenv("RAY_agent_register_timeout_ms", f"{PATIENCE_S}000")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
+        port = free_port()
+        serve.start(
+            http_options={"host": "127.0.0.1", "port": free_port()},
+            grpc_options={"port": port, "grpc_servicer_functions": [ray_serve.INGRESS]},
+        )
+        serve.run(ray_serve.app({"bundle": str(bundle)}), name="verdicts", route_prefix=None)
+        with DetectorClient(f"127.0.0.1:{port}", timeout_s=60) as asking:
+            asking.wait_ready(60)
+            yield asking
+        serve.shutdown()
+        ray.shutdown()
+
+
+@pytest.mark.skipif("RAY_SERVE_TEST" not in os.environ, reason="Ray starts on a quiet machine only: RAY_SERVE_TEST=1")
+@pytest.mark.timeout(900)
+def test_our_client_gets_verdicts_through_rays_ingress(client):
+    assert client.is_success([jpeg(255)], "lift it").outcome is Outcome.SUCCESS
+    answers = list(client.stream(Request([image], "lift it") for image in (jpeg(255), b"no image", jpeg(0))))
+    assert [getattr(answer, "outcome", None) for answer in answers] == [Outcome.SUCCESS, None, Outcome.FAILURE]
+    assert isinstance(answers[1], RequestRejectedError)
+    with pytest.raises(RequestRejectedError, match=r"frames\[0\]"):
+        client.is_success([b"no image"], "lift it")
