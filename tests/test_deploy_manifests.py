@@ -165,6 +165,15 @@ def test_compose_starts_commands_that_exist():
     assert scraped["scrape_configs"][0]["static_configs"] == [{"targets": ["server:9464"]}]
 
 
+def test_servers_keep_no_frames_for_which_their_image_lacks_the_package():
+    packages = (DEPLOY / "image" / "server.txt").read_text(encoding="utf-8").splitlines()
+    (content,) = documents(COMPOSE / "compose.yaml")
+    pod = named("Deployment", "robo-dialog")["spec"]["template"]["spec"]
+    for _, *words in (content["services"]["server"]["command"], pod["containers"][0]["args"]):
+        serve = tyro.cli(Serve, args=words)
+        assert "pyarrow" in packages or serve.record is None or serve.record_rate == 0
+
+
 def test_containers_of_compose_run_without_rights():
     (content,) = documents(COMPOSE / "compose.yaml")
     for name, service in content["services"].items():
