@@ -46,6 +46,8 @@ class Commands:
     """What lies in the recordings, by day."""
     good: bool = True
     """Whether candidates are good enough."""
+    good_round: bool = True
+    """Whether the round that makes them is."""
     checks: list[dict[str, object]] = field(default_factory=list)
     """What the gate tells of them."""
     figures: dict[str, float] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class Commands:
         return Ran(0, {"warnings": []})
 
     def _improve(self, words: Sequence[str], options: dict[str, str]) -> Ran:
-        """One round that was good enough."""
+        """One round, good enough or not."""
         made = Path(options["--out"]) / "round-1"
         for name in ("games", "model"):
             (made / name).mkdir(parents=True, exist_ok=True)
@@ -102,10 +104,13 @@ class Commands:
         (made / "games" / "run.json").write_text(json.dumps({"pool": options["--pool"]}))
         (made / "model" / "model.safetensors").write_text(options["--model"])
         lineage = Lineage(base_model=options["--model"], recipe=options["--seed"])
-        write_bundle(made / "bundle", "detector", lineage, bundles.contents(Calibration(threshold=0.4)))
+        bundle = (made if self.good_round else made.with_name("base")) / "bundle"
+        bundle.parent.mkdir(exist_ok=True)
+        write_bundle(bundle, "detector", lineage, bundles.contents(Calibration(threshold=0.4)))
         played = {"games": 10, "won": 6, "kept": 5, "distinct_2": 0.2, "lucky_share": 0.25}
         played |= {"expected_lucky_share": 0.25, **self.figures}
-        return Ran(0, {"bundle": str(made / "bundle"), "rounds": [{"played": played, "alarms": []}]})
+        last = {"played": played, "alarms": [], "promoted": self.good_round, "reason": "answers less consistently"}
+        return Ran(0, {"bundle": str(bundle), "rounds": [last]})
 
     def _promote(self, words: Sequence[str], options: dict[str, str]) -> Ran:
         bundle, store = Path(words[1]), ModelStore.create(Path(options["--store"]))

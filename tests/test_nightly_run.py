@@ -82,6 +82,20 @@ def test_a_candidate_that_is_not_good_enough_changes_nothing(nightly, commands):
     assert report(nightly)["reason"] == "worse than the champion"
 
 
+def test_new_boundaries_alone_are_published_only_where_labels_can_judge_them(nightly, commands, tmp_path):
+    commands.record("monday")
+    commands.good_round = False
+    first = pointers(nightly).champion
+    assert nightly.run() == 10
+    assert pointers(nightly).champion == first
+    assert "promote" not in commands.calls
+    assert report(nightly)["reason"] == "no round was kept: answers less consistently"
+    commands.record("tuesday")
+    judged = replace(nightly, labelled=(tmp_path / "labelled",))
+    assert judged.run() == 0
+    assert commands.calls[-1] == "promote"
+
+
 def test_the_next_night_tunes_the_champion_of_the_one_before(nightly, commands):
     for day in ("monday", "tuesday"):
         commands.record(day)

@@ -159,6 +159,10 @@ class Chain:
         if self.store.pointers().champion == version:  # promoted, but the power went before it was noted
             there = (path / DECISION).exists()
             return read_json(path / DECISION) if there else {"promoted": False, "reason": "nothing was improved"}
+        if self.checkpoint is None and not self.sources.labelled:
+            # New boundaries for the old weights say the same in games, so games cannot tell whether they are worse.
+            reason = f"no round was kept: {self._improved['rounds'][-1]['reason']}"
+            return {"promoted": False, "reason": reason, "candidate": version}
         words = ["promote", str(self.candidate), "--store", str(self.store.root), "--games", str(games)]
         words += ["--out", str(path / DECISION), "--margins", str(path / "margins")]
         if self.sources.labelled:
