@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ import tyro
 from rich.console import Console
 
 from record import record
+from robo_dialog.detect.graph import SCORER
+from robo_dialog.detect.session import runs_at_once
 from robo_dialog.models import embedded_bundle
 from robo_dialog.relabel import command
 from robo_dialog.relabel.command import Relabel
@@ -127,10 +130,11 @@ def share_figures(work: Path, episodes: int) -> dict[str, float]:
     with ExitStack() as opened:
         crew = opened.enter_context(stage.source.crew(cores()))
         started = time.perf_counter()
-        taken = [one for shard in cut for one in stage.source.episodes(shard.content, crew)]
+        taken = [one for shard in cut for one in stage.source.episodes(shard.content, crew, compress=False)]
         decode = len(taken) / (time.perf_counter() - started)
-    judge = Judge(Detector.load(stage.bundle, threads=cores()), (), TIME)
-    model = len(taken) / judging_seconds(judge, taken)
+    runs = runs_at_once(stage.bundle / SCORER, cores())
+    judge = Judge(Detector.load(stage.bundle, threads=cores() // runs), (), TIME)
+    model = len(taken) / judging_seconds(judge, taken, runs)
     with stage.open(cores()) as do:
         started = time.perf_counter()
         for shard in cut:
@@ -140,10 +144,11 @@ def share_figures(work: Path, episodes: int) -> dict[str, float]:
     return {"share_of_limit": share, "decode_per_s": decode, "model_per_s": model, "relabel_per_s": relabel}
 
 
-def judging_seconds(judge: Judge, taken: list[TakenEpisode | EpisodeWarning]) -> float:
+def judging_seconds(judge: Judge, taken: list[TakenEpisode | EpisodeWarning], runs: int) -> float:
+    """Seconds of the model alone, as many runs at once as relabelling has."""
     started = time.perf_counter()
-    for start in range(0, len(taken), BATCH):
-        judge.judged(taken[start : start + BATCH])
+    with ThreadPoolExecutor(runs) as judges:
+        list(judges.map(judge.judged, [taken[start : start + BATCH] for start in range(0, len(taken), BATCH)]))
     return time.perf_counter() - started
 
 

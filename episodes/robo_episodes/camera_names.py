@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from robo_episodes.episode import readable
-from robo_episodes.hdf5 import natural
+from robo_episodes.ordering import natural
 from robo_episodes.streams import colorless_word
 
 

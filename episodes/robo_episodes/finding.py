@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from robo_episodes.errors import RecordingError
-from robo_episodes.hdf5 import natural
+from robo_episodes.ordering import natural
 
 Place = tuple[Path, str]
 """A file or folder, and its path below the folder that was named, with that folder: `/rollouts/success/3.mp4`."""

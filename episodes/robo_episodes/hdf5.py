@@ -6,7 +6,6 @@ terabytes in a kilobyte and link to itself.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,15 +24,18 @@ from robo_episodes.hdf5_guard import (
     declared_bytes,
     h5py,
     is_written,
+    item_bytes,
     looks_like_images,
     size_refusal,
     storage_refusal,
 )
+from robo_episodes.hdf5_nodes import MAX_DATASETS_OPEN, Nodes, join, sorted_names
 from robo_episodes.recent import Recent
 
-MAX_SOFT_LINKS = 16
 MAX_ROWS_KEPT = 8 << 20
 """Most bytes of a slice that stays at hand."""
+MAX_VALUE_KEPT = 64 << 10
+"""Most characters or bytes of an attribute that stays at hand."""
 MAX_SEARCHED = 2000
 """Most groups and datasets looked at to say where the images of an unknown file are."""
 
@@ -80,21 +82,14 @@ def _damage(path: Path, error: Exception) -> UnreadableError:
 
 
 class Hdf5Tree:
-    """Groups, attributes and datasets of an open file, by absolute or relative path (a `Tree` for expressions).
-
-    Links are followed one by one: hard links, and soft links that stay inside the file. The calls are h5py's low-level
-    ones, which cost a third of the others.
-    """
+    """Groups, attributes and datasets of an open file, by absolute or relative path (a `Tree` for expressions)."""
 
     def __init__(self, file: h5py.h5f.FileID, path: Path) -> None:
         self._path = path
         self._file = file
-        self._folders: Recent[str, bytes] = Recent(1000)
-        """Groups that were reached by hard links alone, in both spellings."""
-        self._nodes: Recent[str, h5py.h5g.GroupID | h5py.h5d.DatasetID | None] = Recent(100)
-        self._children: Recent[str, list[str]] = Recent(100)
-        self._attributes: Recent[tuple[str, str], object | None] = Recent(100)
-        self._cameras: Recent[str, Images | None] = Recent(100)
+        self._nodes = Nodes(file, path)
+        self._attributes: Recent[tuple[str, str], object | None] = Recent(1000)
+        self._cameras: Recent[str, Images | None] = Recent(MAX_DATASETS_OPEN)
         self._rows: Recent[tuple[str, int, int], NDArray[Any]] = Recent(10)
 
     def attribute(self, base: str, group: str, name: str) -> object | None:
@@ -104,7 +99,10 @@ class Hdf5Tree:
             UnreadableError: it declares more than `MAX_SMALL_BYTES`.
         """
         path = join(base, group)
-        return self._attributes.of((path, name), lambda: self._attribute(path, name))
+        value = self._attributes.of((path, name), lambda: self._attribute(path, name))
+        if isinstance(value, str | bytes | np.ndarray) and len(value) > MAX_VALUE_KEPT:
+            self._attributes.clear()
+        return value
 
     def array(self, base: str, path: str) -> NDArray[Any] | None:
         """Return the content of a small dataset, or None where it is missing.
@@ -112,10 +110,10 @@ class Hdf5Tree:
         Raises:
             UnreadableError: it declares more than `MAX_SMALL_BYTES`, or is stored outside the file.
         """
-        identity = self._node(join(base, path))
+        identity = self._nodes.at(join(base, path))
         if not isinstance(identity, h5py.h5d.DatasetID):
             return None
-        self._harmless(path, identity)
+        self._harmless(path, identity, item_bytes(identity))
         self._check_small(path, identity)
         return np.asarray(h5py.Dataset(identity)[()])
 
@@ -123,14 +121,13 @@ class Hdf5Tree:
         """Whether anything matches the path with wildcards."""
         return bool(self.glob(base, pattern))
 
-    def frames(self, base: str, path: str) -> h5py.Dataset | None:
-        """Return a dataset that holds images along its first axis, checked but not read, or None where it is missing.
+    def images(self, path: str) -> Images | None:
+        """Return the images that an absolute path holds along its first axis, checked but not read, or None.
 
         Raises:
-            UnreadableError: it is too large, stored outside the file, or filtered by a plugin.
+            UnreadableError: they are too large, stored outside the file, or filtered by a plugin.
         """
-        found = self._images(join(base, path))
-        return None if found is None else h5py.Dataset(found.identity, readonly=True)
+        return self._cameras.of(path, lambda: self._checked(path))
 
     def rows(self, path: str, start: int, stop: int) -> NDArray[Any]:
         """Read rows `start` up to `stop` of a camera in one slice; what was read last is at hand, unless it is large.
@@ -144,7 +141,7 @@ class Hdf5Tree:
         return rows
 
     def _read(self, path: str, start: int, stop: int) -> NDArray[Any]:
-        found = self._images(path)
+        found = self.images(path)
         if found is None or not 0 <= start < stop <= found.shape[0]:
             raise UnreadableError(f"{self._path}#{path}: frame {stop - 1} is gone; the file changed while it was read")
         if not is_written(found.identity, found.plan, found.shape, range(start, stop)):
@@ -155,9 +152,8 @@ class Hdf5Tree:
         """Return the absolute paths that match, wildcards within components, in natural order (demo_2, demo_10)."""
         found = [join(base, "")]
         for part in pattern.strip("/").split("/"):
-            if not part:
-                continue
-            found = [join(path, name) for path in found for name in self._names(path, part)]
+            if part:
+                found = [join(path, name) for path in found for name in self._matching(path, part)]
         return found
 
     def find_images(self) -> list[str]:
@@ -175,22 +171,18 @@ class Hdf5Tree:
             if isinstance(node, h5py.h5d.DatasetID) and node.rank == 4 and node.dtype == np.uint8:
                 found.append(path)
             elif isinstance(node, h5py.h5g.GroupID):
-                names = (name.encode() for name in _sorted_names(node))
+                names = (name.encode() for name in sorted_names(node))
                 hard = [name.decode() for name in names if node.links.get_info(name).type == h5py.h5l.TYPE_HARD]
                 waiting += [join(path, name) for name in hard][::-1]
         return found
 
-    def _names(self, path: str, part: str) -> list[str]:
-        group = self._node(path)
-        if not isinstance(group, h5py.h5g.GroupID):
-            return []
+    def _matching(self, path: str, part: str) -> list[str]:
         if not any(sign in part for sign in "*?["):
-            return [part] if group.links.exists(part.encode()) else []
-        names = self._children.of(path, lambda: _sorted_names(group))
-        return [name for name in names if fnmatchcase(name, part)]
+            return [part] if self._nodes.has(path, part) else []
+        return [name for name in self._nodes.names(path) if fnmatchcase(name, part)]
 
     def _attribute(self, path: str, name: str) -> object | None:
-        node = self._node(path)
+        node = self._nodes.at(path)
         if node is None or not h5py.h5a.exists(node, name.encode()):
             return None
         self._check_small(f"{path}@{name}", h5py.h5a.open(node, name.encode()))
@@ -198,73 +190,23 @@ class Hdf5Tree:
         value: object = owner.attrs[name]
         return value
 
-    def _images(self, path: str) -> Images | None:
-        return self._cameras.of(path, lambda: self._checked(path))
-
     def _checked(self, path: str) -> Images | None:
-        identity = self._node(path)
+        identity = self._nodes.at(path)
         if not isinstance(identity, h5py.h5d.DatasetID):
             return None
-        plan, shape, dtype = self._harmless(path, identity), identity.shape, identity.dtype
+        kind = identity.get_type()
+        plan, shape, dtype = self._harmless(path, identity, kind.get_size()), identity.shape, kind.dtype
         if shape is None or not looks_like_images(dtype, len(shape)):
             return None
         if (reason := size_refusal(shape, dtype.itemsize)) is not None:
             raise self._refusal(path, reason)
         return Images(identity, plan, shape, dtype)
 
-    def _harmless(self, path: str, identity: h5py.h5d.DatasetID) -> h5py.h5p.PropDCID:
+    def _harmless(self, path: str, identity: h5py.h5d.DatasetID, item: int) -> h5py.h5p.PropDCID:
         plan = identity.get_create_plist()
-        if (reason := storage_refusal(identity, plan)) is not None:
+        if (reason := storage_refusal(plan, item)) is not None:
             raise self._refusal(path, reason)
         return plan
-
-    def _node(self, path: str) -> h5py.h5g.GroupID | h5py.h5d.DatasetID | None:
-        return self._nodes.of(path, lambda: self._opened(path))
-
-    def _opened(self, path: str) -> h5py.h5g.GroupID | h5py.h5d.DatasetID | None:
-        resolved = self._resolved(path)
-        return None if resolved is None else h5py.h5o.open(self._file, resolved)
-
-    def _resolved(self, path: str) -> bytes | None:
-        """Return the path to the same place by hard links alone, or None where there is nothing."""
-        folder, _, name = path.rpartition("/")
-        if name and folder in self._folders:
-            above = self._folders[folder]
-            at = above + b"/" + name.encode()
-            if self._link(at, above) == h5py.h5l.TYPE_HARD:
-                return at
-        at, parts, followed = b"", path.encode().split(b"/"), 0
-        while parts:
-            name_ = parts.pop(0)
-            if name_ in (b"", b"."):
-                continue
-            above, at = at, at + b"/" + name_
-            link = self._link(at, above)
-            if link is None:
-                return None
-            if link == h5py.h5l.TYPE_SOFT:
-                followed += 1
-                if followed > MAX_SOFT_LINKS:
-                    raise self._refusal(path, "is a soft link that leads back to itself")
-                target = self._file.links.get_val(at)
-                at, parts = b"" if target.startswith(b"/") else above, target.split(b"/") + parts
-            elif link != h5py.h5l.TYPE_HARD:
-                raise self._refusal(path, f"is an external link to {self._file.links.get_val(at)[0].decode()}")
-        if not followed:
-            self._folders.of(folder, lambda: at.rpartition(b"/")[0])
-        return at or b"/"
-
-    def _link(self, at: bytes, above: bytes) -> int | None:
-        """Return the kind of the link at the end of a path whose other links are hard; None: there is none."""
-        try:
-            if not self._file.links.exists(at):
-                return None
-        except (KeyError, RuntimeError, ValueError):
-            if h5py.h5o.get_info(self._file, above or b"/").type == h5py.h5o.TYPE_GROUP:
-                raise
-            return None  # nothing is in a dataset
-        kind: int = self._file.links.get_info(at).type
-        return kind
 
     def _check_small(self, path: str, identity: h5py.h5d.DatasetID | h5py.h5a.AttrID) -> None:
         nbytes = declared_bytes(identity)
@@ -273,25 +215,3 @@ class Hdf5Tree:
 
     def _refusal(self, path: str, reason: str) -> UnreadableError:
         return UnreadableError(f"{self._path}: refused: `{path}` {reason}")
-
-
-def join(base: str, path: str) -> str:
-    """Join group paths; `.` is the base itself and an absolute path stands alone."""
-    if path.startswith("/"):
-        return path
-    return base if path in (".", "") else f"{base.rstrip('/')}/{path}"
-
-
-def _sorted_names(group: h5py.h5g.GroupID) -> list[str]:
-    names = []
-    for name in group:
-        try:
-            names.append(name.decode())
-        except UnicodeDecodeError:
-            continue  # no layout can mean it
-    return sorted(names, key=natural)
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key under which demo_2 comes before demo_10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import h5py
-
 from robo_episodes.episode import readable
-from robo_episodes.hdf5 import Hdf5Tree, join, natural
+from robo_episodes.hdf5 import Hdf5Tree
+from robo_episodes.hdf5_guard import Images
+from robo_episodes.hdf5_nodes import join
 from robo_episodes.layout import Layout
+from robo_episodes.ordering import natural
 from robo_episodes.scope import Scope
 from robo_episodes.streams import colorless_word
 
@@ -18,18 +19,18 @@ FILE = "file:"
 """Begins a camera glob that names files beside the recording instead of datasets in it."""
 
 
-def camera_datasets(layout: Layout, tree: Hdf5Tree, group: str) -> dict[str, h5py.Dataset]:
-    """Return the datasets with images by camera name, without those that a `!` glob excludes, and without depth."""
-    found: dict[str, h5py.Dataset] = {}
+def camera_datasets(layout: Layout, tree: Hdf5Tree, group: str) -> dict[str, tuple[str, Images]]:
+    """Return path and images of datasets by camera name, without those that a `!` glob excludes, and without depth."""
+    found: dict[str, tuple[str, Images]] = {}
     taken: set[str] = set()
     for pattern in _including(layout, is_file=False):
         for path in tree.glob(group, pattern):
             if path in taken or _is_excluded(layout, path) or colorless_word(path[len(group) :], [pattern]):
                 continue
-            dataset = tree.frames("/", path)
-            if dataset is not None:
+            images = tree.images(path)
+            if images is not None:
                 name = _caught(pattern, path)
-                found[name if name not in found else readable(path.rsplit("/", 1)[-1])] = dataset
+                found[name if name not in found else readable(path.rsplit("/", 1)[-1])] = path, images
                 taken.add(path)
     return found
 
@@ -45,13 +46,13 @@ def camera_files(layout: Layout, folder: Path) -> dict[str, Path]:
     return found
 
 
-def terminal_of(layout: Layout, tree: Hdf5Tree, scope: Scope, dataset: h5py.Dataset) -> str | None:
+def terminal_of(layout: Layout, tree: Hdf5Tree, scope: Scope, dataset: str, images: Images) -> str | None:
     """Return the dataset that holds the frame after the last action, if it is there and fits."""
     if layout.terminal is None:
         return None
-    path = join(scope.base, layout.terminal.replace("{dataset}", dataset.name.rsplit("/", 1)[-1]))
-    after = tree.frames("/", path)
-    return path if after is not None and len(after) > 0 and after.shape[1:] == dataset.shape[1:] else None
+    path = join(scope.base, layout.terminal.replace("{dataset}", dataset.rsplit("/", 1)[-1]))
+    after = tree.images(path)
+    return path if after is not None and after.length > 0 and after.shape[1:] == images.shape[1:] else None
 
 
 def _including(layout: Layout, *, is_file: bool) -> Iterator[str]:

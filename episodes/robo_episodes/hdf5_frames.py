@@ -73,7 +73,7 @@ def raw_rows(tree: Hdf5Tree, dataset: str, steps: Sequence[int]) -> dict[int, ob
 
 def last_row(tree: Hdf5Tree, dataset: str) -> object:
     """Read the last row of a camera as it is stored."""
-    frames = tree.frames("/", dataset)
-    length = 0 if frames is None else len(frames)
+    images = tree.images(dataset)
+    length = 0 if images is None else images.length
     row: object = tree.rows(dataset, length - 1, length)[0]
     return row

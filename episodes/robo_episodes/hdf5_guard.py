@@ -36,8 +36,8 @@ ALLOWED_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "
 _EXTERNAL, _VIRTUAL = "has external storage, which reads other files", "is a virtual dataset, which reads other files"
 
 
-def storage_refusal(identity: h5py.h5d.DatasetID, plan: h5py.h5p.PropDCID) -> str | None:
-    """Say why a dataset is not opened at all; None: its storage is harmless."""
+def storage_refusal(plan: h5py.h5p.PropDCID, item: int) -> str | None:
+    """Say why a dataset stored by this plan, with so many bytes an element, is not opened; None: it is harmless."""
     layout = plan.get_layout()
     if layout == h5py.h5d.VIRTUAL:
         return _VIRTUAL
@@ -47,7 +47,7 @@ def storage_refusal(identity: h5py.h5d.DatasetID, plan: h5py.h5p.PropDCID) -> st
         code = plan.get_filter(index)[0]
         if code not in ALLOWED_FILTERS:
             return f"uses filter {code}; allowed are {', '.join(ALLOWED_FILTERS.values())}: rewrite it with h5repack"
-    chunk = math.prod(plan.get_chunk()) * item_bytes(identity) if layout == h5py.h5d.CHUNKED else 0
+    chunk = math.prod(plan.get_chunk()) * item if layout == h5py.h5d.CHUNKED else 0
     return f"has chunks of {chunk} bytes; the limit is {MAX_CHUNK_BYTES}" if chunk > MAX_CHUNK_BYTES else None
 
 
@@ -105,6 +105,16 @@ class Images:
     plan: h5py.h5p.PropDCID
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+        return self.shape[0]
+
+    @property
+    def encoded(self) -> bool:
+        """Whether a frame is a JPEG or PNG, and no array."""
+        return len(self.shape) != 4
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Read some rows in one slice."""

@@ -121,17 +121,14 @@ def _episode(recording: Recording, tree: Hdf5Tree, scope: Scope, label: Label) -
 def _cameras(layout: Layout, tree: Hdf5Tree, scope: Scope, path: Path) -> tuple[dict[str, FrameSource], list[Note]]:
     coding = layout.coding(scope)
     datasets = camera_datasets(layout, tree, scope.base)
-    notes = storage_notes(layout, scope, [name for name, dataset in datasets.items() if dataset.ndim != 4])
-    notes += [
-        ("empty_camera", f"camera {name} holds no frame and is left out")
-        for name, dataset in datasets.items()
-        if len(dataset) == 0
-    ]
+    notes = storage_notes(layout, scope, [name for name, (_, images) in datasets.items() if images.encoded])
     stored: dict[str, Hdf5Frames] = {}
-    for name, dataset in datasets.items():
-        if len(dataset):
-            terminal = terminal_of(layout, tree, scope, dataset)
-            stored[name] = Hdf5Frames(path, dataset.name, len(dataset) + (terminal is not None), coding, terminal)
+    for name, (dataset, images) in datasets.items():
+        if images.length == 0:
+            notes.append(("empty_camera", f"camera {name} holds no frame and is left out"))
+            continue
+        terminal = terminal_of(layout, tree, scope, dataset, images)
+        stored[name] = Hdf5Frames(path, dataset, images.length + (terminal is not None), coding, terminal)
     videos = {name: open_video(file, coding.orient) for name, file in camera_files(layout, path.parent).items()}
     notes += final_notes(layout, [*(name for name, frames in stored.items() if frames.terminal is None), *videos])
     found: dict[str, FrameSource] = {**stored, **videos}

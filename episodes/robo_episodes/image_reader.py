@@ -14,11 +14,11 @@ from robo_episodes.camera_notes import final_notes, length_notes, storage_notes
 from robo_episodes.episode import Episode, EpisodeWarning, readable
 from robo_episodes.errors import LayoutError, UnreadableError
 from robo_episodes.expressions import holds
-from robo_episodes.hdf5 import natural
 from robo_episodes.image_frames import FileFrames, stored_bytes
 from robo_episodes.keys import last_part
 from robo_episodes.labels import find_label
 from robo_episodes.layout import Layout
+from robo_episodes.ordering import natural
 from robo_episodes.recording import Recording, episode_id, recording_name
 from robo_episodes.scope import Scope
 from robo_episodes.streams import colorless_word

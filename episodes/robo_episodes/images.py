@@ -27,6 +27,8 @@ PNG_SETTINGS = (
 """Fixed, because frame ids are hashes of the encoded bytes. One filter for all rows is faster than one chosen a row,
 and camera images come out smaller."""
 
+_STORED = (cv2.IMWRITE_PNG_COMPRESSION, 0, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE)
+
 
 Orient: TypeAlias = Literal["none", "flipud", "rot180"]
 """How stored images are turned upright."""
@@ -68,9 +70,15 @@ def to_rgb(row: object, coding: Coding) -> Image:
     return upright(image, coding.orient)
 
 
-def encode_png(image: Image) -> bytes:
-    """Encode an RGB image losslessly; equal images give equal bytes."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG_SETTINGS)
+def encode_png(image: Image, *, compress: bool = True) -> bytes:
+    """Encode an RGB image losslessly; equal images give equal bytes.
+
+    Args:
+        image: of any size.
+        compress: as pools hold it; otherwise ten times faster and larger, for those who decode it at once.
+    """
+    settings = PNG_SETTINGS if compress else _STORED
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)
     if not done:
         raise UnreadableError(f"an image of shape {image.shape} cannot be encoded as PNG")
     return data.tobytes()

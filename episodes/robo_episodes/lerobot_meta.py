@@ -16,7 +16,7 @@ from typing import TypeAlias
 from robo_episodes import parquet
 from robo_episodes.episode import EpisodeWarning, Json, readable
 from robo_episodes.errors import UnreadableError
-from robo_episodes.hdf5 import natural
+from robo_episodes.ordering import natural
 
 INFO = "meta/info.json"
 MAX_META_BYTES = 256 << 20

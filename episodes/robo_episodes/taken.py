@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from robo_episodes.episode import Episode, EpisodeWarning, Json, Trust
+from robo_episodes.episode import Episode, EpisodeWarning, FrameSource, Json, Trust
 from robo_episodes.images import encode_png
 from robo_episodes.selection import Selection
 
@@ -55,7 +55,9 @@ class TakenEpisode:
     cameras: Mapping[str, TakenCamera]
 
 
-def take(episode: Episode, selection: Selection, known: Known, *, encode: bool) -> TakenEpisode | EpisodeWarning:
+def take(
+    episode: Episode, selection: Selection, known: Known, *, encode: bool, compress: bool = True
+) -> TakenEpisode | EpisodeWarning:
     """Read the wanted frames of all wanted cameras: half an episode would pass for a whole one.
 
     Args:
@@ -63,6 +65,7 @@ def take(episode: Episode, selection: Selection, known: Known, *, encode: bool) 
         selection: which frames.
         known: frames of this episode that need not be read.
         encode: whether the frames themselves are wanted; otherwise only their size and brightness.
+        compress: whether they are encoded as pools hold them; see `encode_png`.
 
     Raises:
         UnreadableError: a frame cannot be read.
@@ -71,6 +74,11 @@ def take(episode: Episode, selection: Selection, known: Known, *, encode: bool) 
     if episode.cameras and not names:
         text = f"none of the wanted cameras; it has {', '.join(episode.cameras)}"
         return EpisodeWarning(episode.id, "no_camera", text)
+
+    def taken(name: str) -> TakenCamera:
+        source, known_steps = episode.cameras[name], known.get(name, ())
+        return _camera(source, selection, known_steps, encode=encode, compress=compress)
+
     return TakenEpisode(
         id=episode.id,
         source=episode.source,
@@ -80,17 +88,19 @@ def take(episode: Episode, selection: Selection, known: Known, *, encode: bool) 
         trust=episode.trust,
         metadata=episode.metadata,
         warnings=episode.warnings,
-        cameras={name: _camera(episode, name, selection, known.get(name, ()), encode) for name in names},
+        cameras={name: taken(name) for name in names},
     )
 
 
-def _camera(episode: Episode, name: str, selection: Selection, known: Sequence[int], encode: bool) -> TakenCamera:
-    source = episode.cameras[name]
+def _camera(
+    source: FrameSource, selection: Selection, known: Sequence[int], *, encode: bool, compress: bool
+) -> TakenCamera:
     length = source.length
     if length is not None and known and set(selection.steps(length)) <= set(known):
         return TakenCamera(length, wanted=len(selection.steps(length)), shape=None, brightest=None, frames=())
     images = list(selection.read(source))
     final = images[-1][0]
-    frames = [TakenFrame(step, from_end, encode_png(image)) for image, step, from_end in images] if encode else []
+    encoded = ((step, from_end, encode_png(image, compress=compress)) for image, step, from_end in images)
+    frames = [TakenFrame(*one) for one in encoded] if encode else []
     height, width, _ = final.shape
     return TakenCamera(length, len(images), (height, width), int(final.max()), tuple(frames))

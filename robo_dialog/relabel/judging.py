@@ -69,7 +69,7 @@ class Relabelling:
     def _shard(self, content: str, crew: Crew, judge: Callable[[Episodes], Future[list[Judged]]], runs: int) -> bytes:
         found: list[Judged] = []
         under_way: deque[Future[list[Judged]]] = deque()
-        episodes = self.source.episodes(content, crew)
+        episodes = self.source.episodes(content, crew, compress=False)
         while waiting := list(islice(episodes, BATCH)):
             under_way.append(judge(waiting))
             if len(under_way) > runs:

@@ -59,7 +59,13 @@ class Source:
         return Crew(map(from_fields, json.loads(self.layouts)), workers=workers, limits=self.limits)
 
     def episodes(
-        self, content: str, crew: Crew, *, frames: bool = True, only: Mapping[Path, Mapping[str, Known]] | None = None
+        self,
+        content: str,
+        crew: Crew,
+        *,
+        frames: bool = True,
+        compress: bool = True,
+        only: Mapping[Path, Mapping[str, Known]] | None = None,
     ) -> Iterator[TakenEpisode | EpisodeWarning]:
         """Yield a shard's episodes, and a warning in place of each that cannot be read.
 
@@ -67,6 +73,7 @@ class Source:
             content: of the shard.
             crew: does the reading; from `crew`.
             frames: whether frames are wanted, encoded; otherwise episodes have no cameras.
+            compress: whether they are encoded as pools hold them; see `encode_png`.
             only: recordings that are read, by their first file, with the frames that need not be; None: all.
         """
         told: dict[str, Any] = json.loads(content)
@@ -83,6 +90,7 @@ class Source:
                     known={} if only is None else only[recording.path],
                     part=first + of * share,
                     parts=of * shares,
+                    compress=compress,
                     frames=frames,
                 )
                 for share in range(shares)

@@ -91,6 +91,8 @@ class Reading:
     """Episode id to the frames that need not be read."""
     part: int = 0
     parts: int = 1
+    compress: bool = True
+    """Whether frames are encoded as pools hold them; see `encode_png`."""
     frames: bool = True
     """Whether cameras are looked at; otherwise episodes have none, and only what the recording says of them."""
 
@@ -108,6 +110,7 @@ class Reading:
             "instruction": self.instruction,
             "selection": {**asdict(self.selection), "cameras": list(self.selection.cameras)},
             "encode": self.encode,
+            "compress": self.compress,
             "frames": self.frames,
             "known": cast("dict[str, Json]", known),
             "start": start,

@@ -114,6 +114,7 @@ def _taken(item: Episode | EpisodeWarning, selection: Selection, task: dict[str,
         return item
     try:
         episode = item if task["frames"] else replace(item, cameras={})
-        return take(episode, selection, task["known"].get(item.id, {}), encode=task["encode"])
+        known = task["known"].get(item.id, {})
+        return take(episode, selection, known, encode=task["encode"], compress=task["compress"])
     except RecordingError as error:
         return EpisodeWarning(item.source, "unreadable", str(error))
