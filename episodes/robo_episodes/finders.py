@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from robo_episodes.documents import beside, read_document
@@ -72,7 +71,7 @@ def _reduce(array: NDArray[Any], reduction: str | None) -> Json:
         return bool(array.any())
     if reduction == "sparse" and numeric:
         # A shaped reward passes through other values, and reaching 1 means nothing there.
-        return bool((array == 1).any()) if bool(np.isin(array, (0, 1)).all()) else None
+        return bool((array == 1).any()) if bool(((array == 0) | (array == 1)).all()) else None
     return plain(array.reshape(-1)[0]) if array.size == 1 and reduction is None else None
 
 

@@ -36,6 +36,8 @@ MAX_ROWS_KEPT = 8 << 20
 """Most bytes of a slice that stays at hand."""
 MAX_VALUE_KEPT = 64 << 10
 """Most characters or bytes of an attribute that stays at hand."""
+PLAIN = "biuf"
+"""Kinds of numpy's numbers, which are read as they are."""
 MAX_SEARCHED = 2000
 """Most groups and datasets looked at to say where the images of an unknown file are."""
 
@@ -115,7 +117,12 @@ class Hdf5Tree:
             return None
         self._harmless(path, identity, item_bytes(identity))
         self._check_small(path, identity)
-        return np.asarray(h5py.Dataset(identity)[()])
+        shape, dtype = identity.shape, identity.dtype
+        if shape is None or dtype.kind not in PLAIN:  # h5py's to convert
+            return np.asarray(h5py.Dataset(identity)[()])
+        numbers = np.empty(shape, dtype)
+        identity.read(h5py.h5s.ALL, h5py.h5s.ALL, numbers)
+        return numbers
 
     def has(self, base: str, pattern: str) -> bool:
         """Whether anything matches the path with wildcards."""
@@ -185,7 +192,13 @@ class Hdf5Tree:
         node = self._nodes.at(path)
         if node is None or not h5py.h5a.exists(node, name.encode()):
             return None
-        self._check_small(f"{path}@{name}", h5py.h5a.open(node, name.encode()))
+        identity = h5py.h5a.open(node, name.encode())
+        self._check_small(f"{path}@{name}", identity)
+        shape, dtype = identity.shape, identity.dtype
+        if shape is not None and dtype.kind in PLAIN:
+            numbers = np.empty(shape, dtype)
+            identity.read(numbers)
+            return cast("object", numbers[()])
         owner = h5py.Group(node) if isinstance(node, h5py.h5g.GroupID) else h5py.Dataset(node)
         value: object = owner.attrs[name]
         return value

@@ -75,8 +75,10 @@ SCHEMA: pa.Schema = pa.schema(
 
 def to_table(rows: Sequence[FrameRow]) -> pa.Table:
     """Turn rows into an Arrow table of `SCHEMA`."""
-    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    columns["image"] = [{"bytes": row.png, "path": f"{row.frame_id}.png"} for row in rows]
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    names = pa.array([f"{row.frame_id}.png" for row in rows], pa.string())
+    images = pa.array([row.png for row in rows], pa.binary())
+    columns["image"] = pa.StructArray.from_arrays([images, names], fields=list(SCHEMA.field("image").type))
     return pa.table({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 

@@ -38,9 +38,10 @@ class Message:
 def send(sock: socket.socket, content: dict[str, Json], blobs: Sequence[bytes] = ()) -> None:
     """Send one message and return when all of it is on its way."""
     text = json.dumps({**content, "blobs": [len(blob) for blob in blobs]}).encode()
-    sock.sendall(_HEAD.pack(len(text), sum(len(blob) for blob in blobs)) + text)
-    for blob in blobs:
-        sock.sendall(blob)
+    total = sum(len(blob) for blob in blobs)
+    parts = (_HEAD.pack(len(text), total) + text, *blobs)
+    for part in (b"".join(parts),) if total < _READ else parts:  # who listens is woken once for each
+        sock.sendall(part)
 
 
 def receive(sock: socket.socket) -> Message | None:
@@ -73,8 +74,9 @@ class Inbox:
         """
         self._data += data
         while len(self._data) >= (needed := self._needed()) and len(self._data) >= _HEAD.size:
-            whole, self._data = self._data[:needed], self._data[needed:]
-            yield _parse(bytes(whole))
+            whole = bytes(memoryview(self._data)[:needed])
+            del self._data[:needed]
+            yield _parse(whole)
 
     def _needed(self) -> int:
         if len(self._data) < _HEAD.size:
