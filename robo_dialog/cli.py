@@ -7,6 +7,7 @@ imports nothing heavy and every package above this one may add its own.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
@@ -42,6 +43,10 @@ SUMMARIES: dict[str, str] = {
 }
 
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What the system says where a file cannot be written or read, whoever wanted to."""
+
+
 class Command(Protocol):
     """A dataclass whose fields are the options and whose `run` does the work.
 
@@ -66,6 +71,12 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"robo-dialog: {where}{error.strerror}; mend that, then run the same command again", file=sys.stderr)
+        sys.exit(1)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -57,11 +59,23 @@ class Fail:
         raise kind("frames[0]", "is broken") if kind is RequestError else kind("episode.hdf5: is broken")
 
 
+@dataclass(frozen=True)
+class Write:
+    """Write where it cannot."""
+
+    number: int
+
+    def run(self) -> int:
+        """Raise."""
+        raise OSError(self.number, os.strerror(self.number), "pool/pool.json")
+
+
 @pytest.fixture(autouse=True)
 def _commands(monkeypatch):
     points = [
         EntryPoint("greet", "test_cli_dispatch:Greet", "robo_dialog.commands"),
         EntryPoint("fail", "test_cli_dispatch:Fail", "robo_dialog.commands"),
+        EntryPoint("write", "test_cli_dispatch:Write", "robo_dialog.commands"),
         EntryPoint("absent", "no_such_package.module:Command", "robo_dialog.commands"),
     ]
     monkeypatch.setattr(cli, "entry_points", lambda group: points)
@@ -104,6 +118,14 @@ def test_each_error_ends_with_its_exit_code_and_one_line(kind, capsys):
     assert err.startswith("robo-dialog: ")
     assert "is broken" in err
     assert not out
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_or_cannot_be_written_is_told_in_one_line(number, capsys):
+    assert run("write", "--number", str(number)) == 1
+    assert capsys.readouterr().err == (
+        f"robo-dialog: pool/pool.json: {os.strerror(number)}; mend that, then run the same command again\n"
+    )
 
 
 @pytest.mark.parametrize("tree", [robo_dialog.errors, robo_episodes.errors], ids=lambda tree: tree.__name__)

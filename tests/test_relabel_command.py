@@ -91,6 +91,17 @@ def test_the_summary_compares_with_labels_and_with_constant_answers(tmp_path, bu
     assert (tmp_path / "labels" / "summary.json").is_file()
 
 
+def test_the_samples_are_judged_by_tiny_and_compared_with_their_labels(tmp_path, samples, capsys):
+    found = relabelled(capsys, samples, out=tmp_path / "labels")
+    assert found["episodes"] == sum(found["verdicts"].values()) == sum(found["labels"].values())
+    assert found["labels"]["success"] > 10
+    assert found["labels"]["failure"] > 10
+    assert 0 < found["agreement"] < 1
+    shares = [one["agreement"] for one in found["baselines"].values()]
+    assert sum(shares) == pytest.approx(1)
+    assert set(found["problems"]) <= {"unreadable", "unsupported", "left_out", "no_instruction", "copy"}
+
+
 def test_without_labels_nothing_is_compared(tmp_path, bundle, capsys):
     found = relabelled(capsys, write_attempts(tmp_path / "a.hdf5", [1.0]), out=tmp_path / "labels", bundle=bundle)
     assert (found["agreement"], found["balanced_accuracy"]) == (None, None)
