@@ -133,3 +133,12 @@ def test_the_readme_layout_with_a_file_a_camera_reads_the_sample(samples, tmp_pa
         "right_wrist": 1277,
     }
     assert episode.instruction == json.loads((samples / "robo_dopamine_raw" / "task_instruction.json").read_text())[0]
+
+
+def test_the_figures_of_reading_are_the_measured_ones():
+    figures = json.loads((REPOSITORY / "benchmarks" / "results" / "ingest.json").read_text())["figures"]
+    for words, name in (("AV1 as LeRobot writes it", "av1"), ("long H.264", "h264_long")):
+        whole, lerobot, best = (figures[f"{name}_vs_{other}"] for other in ("whole_file", "lerobot", "best_peer"))
+        assert f"| {words} | {whole:.1f} | {lerobot:.2f} | {best:.2f} |" in README
+    assert f"divided by {figures['hdf5_contiguous_vs_raw']:.2f}." in README
+    assert f"reaches {figures['share_of_decode_limit']:.0%} of" in README

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -35,3 +36,12 @@ def test_the_commands_run_as_they_stand(tmp_path, monkeypatch):
         assert tyro.cli(kind, args=shlex.split(line)[2:]).run() == 0
     assert (tmp_path / "labels" / "labels.parquet").is_file()
     assert (tmp_path / "runs" / "games" / "dialogs.jsonl").is_file()
+
+
+def test_the_points_of_the_cost_model_are_those_that_were_measured():
+    figures = json.loads((REPOSITORY / "benchmarks" / "results" / "relabel.json").read_text())["figures"]
+    start, each = figures["start_seconds"], figures["episode_ms"] / 1000
+    for name, size in (("10³", "1e3"), ("10⁴", "1e4"), ("10⁵", "1e5")):
+        predicted = start + float(size) * each
+        told = f"| {name} | {figures[f'seconds_{size}']:.1f} | {predicted:.1f} | {figures[f'rss_mb_{size}']:.0f} |"
+        assert told in PAGE

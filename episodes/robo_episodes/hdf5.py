@@ -102,7 +102,8 @@ class Hdf5Tree:
         """
         path = join(base, group)
         value = self._attributes.of((path, name), lambda: self._attribute(path, name))
-        if isinstance(value, str | bytes | np.ndarray) and len(value) > MAX_VALUE_KEPT:
+        nbytes = value.nbytes if isinstance(value, np.ndarray) else len(value) if isinstance(value, str | bytes) else 0
+        if nbytes > MAX_VALUE_KEPT:
             self._attributes.clear()
         return value
 
