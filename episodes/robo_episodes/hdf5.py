@@ -196,13 +196,14 @@ class Hdf5Tree:
         identity = h5py.h5a.open(node, name.encode())
         self._check_small(f"{path}@{name}", identity)
         shape, dtype = identity.shape, identity.dtype
-        if shape is not None and dtype.kind in PLAIN:
-            numbers = np.empty(shape, dtype)
-            identity.read(numbers)
-            return cast("object", numbers[()])
+        text = h5py.check_string_dtype(dtype) if shape == () else None
+        if shape is not None and (dtype.kind in PLAIN or (text is not None and text.length is None)):
+            content = np.empty(shape, dtype)
+            identity.read(content)
+            value = content[()]
+            return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
         owner = h5py.Group(node) if isinstance(node, h5py.h5g.GroupID) else h5py.Dataset(node)
-        value: object = owner.attrs[name]
-        return value
+        return cast("object", owner.attrs[name])
 
     def _checked(self, path: str) -> Images | None:
         identity = self._nodes.at(path)
