@@ -60,9 +60,6 @@ NOTES = {
     "seconds_1e3": "10^3 episodes, all but the model, start of Python excluded",
     "seconds_1e4": "10^4 episodes",
     "seconds_1e5": "10^5 episodes",
-    "start_seconds": "of the cost model, from the two smaller sizes",
-    "episode_ms": "an episode more, likewise",
-    "predicted_1e5": "seconds that this gives for 10^5 episodes",
     "cost_exponent": "slope of log seconds over log episodes",
     "bytes_a_row": "of labels.parquet",
     "two_worker_speedup": "shards a second of two workers, a core each, over those of one; `tiny`, after start-up",
@@ -180,9 +177,6 @@ def size_figures(work: Path, sizes: tuple[int, ...]) -> dict[str, float]:
         seconds.append(took)
     if len(sizes) > 1:
         figures["cost_exponent"] = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-        each = (seconds[1] - seconds[0]) / (sizes[1] - sizes[0])
-        figures |= {"start_seconds": seconds[0] - sizes[0] * each, "episode_ms": 1000 * each}
-        figures[f"predicted_{name}"] = figures["start_seconds"] + sizes[-1] * each
     return figures
 
 

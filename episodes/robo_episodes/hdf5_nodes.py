@@ -59,16 +59,26 @@ class Nodes:
         return isinstance(group, h5py.h5g.GroupID) and bool(group.links.exists(name.encode()))
 
     def _opened(self, path: str) -> Node | None:
-        folder, _, name = path.rpartition("/")
-        if name in ("", "."):
-            return self.at(folder) if folder else h5py.h5g.open(self._file, b"/")
-        above, link = self.at(folder or "/"), name.encode()
-        if not isinstance(above, h5py.h5g.GroupID) or not above.links.exists(link):
-            return None  # nothing is in a dataset
-        if above.links.get_info(link).type == h5py.h5l.TYPE_HARD:
-            return h5py.h5o.open(above, link)
-        resolved = self._resolved(path)
-        return None if resolved is None else h5py.h5o.open(self._file, resolved)
+        above, names = self._nearest(path)
+        at = b""
+        for name in names:
+            before, at = at, at + b"/" + name if at else name
+            link = _link(above, at, before or b".")
+            if link is None:
+                return None
+            if link != h5py.h5l.TYPE_HARD:
+                resolved = self._resolved(path)
+                return None if resolved is None else h5py.h5o.open(self._file, resolved)
+        return h5py.h5o.open(above, at or b".")
+
+    def _nearest(self, path: str) -> tuple[Node, list[bytes]]:
+        """Return the nearest group above that is open, or the file, and the names that lead from there."""
+        names: list[bytes] = []
+        while path and path not in self._groups:
+            path, _, name = path.rpartition("/")
+            if name not in ("", "."):
+                names.insert(0, name.encode())
+        return self._groups[path] if path else self._file, names
 
     def _resolved(self, path: str) -> bytes | None:
         """Return the path to the same place by hard links alone, or None where there is nothing."""
@@ -78,7 +88,7 @@ class Nodes:
             if name in (b"", b"."):
                 continue
             above, at = at, at + b"/" + name
-            link = self._link(at, above)
+            link = _link(self._file, at, above or b"/")
             if link is None:
                 return None
             if link == h5py.h5l.TYPE_SOFT:
@@ -91,20 +101,27 @@ class Nodes:
                 raise self._refusal(path, f"is an external link to {self._file.links.get_val(at)[0].decode()}")
         return at or b"/"
 
-    def _link(self, at: bytes, above: bytes) -> int | None:
-        """Return the kind of the link at the end of a path whose other links are hard; None: there is none."""
-        try:
-            if not self._file.links.exists(at):
-                return None
-        except (KeyError, RuntimeError, ValueError):
-            if h5py.h5o.get_info(self._file, above or b"/").type == h5py.h5o.TYPE_GROUP:
-                raise
-            return None  # nothing is in a dataset
-        kind: int = self._file.links.get_info(at).type
-        return kind
-
     def _refusal(self, path: str, reason: str) -> UnreadableError:
         return UnreadableError(f"{self._path}: refused: `{path}` {reason}")
+
+
+def _link(above: Node, at: bytes, before: bytes) -> int | None:
+    """Return the kind of the link at the end of a path; None: there is none.
+
+    Args:
+        above: the open group or file where the path begins.
+        at: the path, of which all other links are hard.
+        before: the path without its last part.
+    """
+    try:
+        if not above.links.exists(at):
+            return None
+    except (KeyError, RuntimeError, ValueError):
+        if h5py.h5o.get_info(above, before).type == h5py.h5o.TYPE_GROUP:
+            raise
+        return None  # nothing is in a dataset
+    kind: int = above.links.get_info(at).type
+    return kind
 
 
 def sorted_names(group: h5py.h5g.GroupID) -> list[str]:
