@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
@@ -108,7 +108,7 @@ class Reading:
             "do": "read",
             "recording": from_recording(self.recording),
             "instruction": self.instruction,
-            "selection": {**asdict(self.selection), "cameras": list(self.selection.cameras)},
+            "selection": {**vars(self.selection), "cameras": list(self.selection.cameras)},
             "encode": self.encode,
             "compress": self.compress,
             "frames": self.frames,

@@ -90,7 +90,7 @@ class Inbox:
 def _parse(data: bytes) -> Message:
     length, total = _HEAD.unpack_from(data)
     try:
-        content = json.loads(data[_HEAD.size : _HEAD.size + length])
+        content = json.loads(data[_HEAD.size : _HEAD.size + length].decode())
         sizes = content.pop("blobs")
         if sum(sizes) != total or min(sizes, default=0) < 0:
             raise ValueError(f"parts of {sizes} bytes in {total}")
