@@ -143,7 +143,7 @@ def write(work: Path) -> None:
         if (path := work / f"{mode}.json").exists():
             found = json.loads(path.read_text())
             for name, value in found["figures"].items():
-                note = NOTES.get(name, half_load_note(name))
+                note = NOTES.get(name) or half_load_note(name)
                 figures[name] = value
                 notes[name] = note if found["commit"] == commit else f"{note} (at {found['commit']})"
     record("serving", figures, notes)
