@@ -130,7 +130,7 @@ def client(bundle):
             http_options={"host": "127.0.0.1", "port": free_port()},
             grpc_options={"port": port, "grpc_servicer_functions": [ray_serve.INGRESS]},
         )
-        serve.run(ray_serve.app({"bundle": str(bundle)}), name="verdicts", route_prefix=None)
+        serve.run(ray_serve.app({"bundle": str(bundle)}), name="verdicts")
         with DetectorClient(f"127.0.0.1:{port}", timeout_s=60) as asking:
             asking.wait_ready(60)
             yield asking
