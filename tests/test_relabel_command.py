@@ -185,8 +185,8 @@ def test_of_a_folder_that_grew_only_shards_with_new_recordings_are_judged(
     found = relabelled(capsys, recordings, out=tmp_path / "labels", bundle=bundle)
     after = {path.name for path in (tmp_path / "labels" / "parts").iterdir()}
     assert found["episodes"] == 37
-    assert len(after - before) <= 2
-    assert len(before & after) >= 3
+    assert 1 <= len(after - before) <= 3
+    assert len(before - after) <= 2  # the shard that grew, and the next one where it would have become too long
 
 
 def test_a_recording_that_changed_is_judged_anew(tmp_path, bundle, capsys):
