@@ -15,9 +15,10 @@ from labelled_pools import Attempt, drawn, write_pool
 from robo_dialog.detect.bundle import read_bundle, write_bundle
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.manifest import Lineage
-from robo_dialog.detect.store import VERSION_DIGITS, ModelStore
+from robo_dialog.detect.store import VERSION_DIGITS, ModelStore, Pointers
 from robo_dialog.errors import OverBudgetError
 from robo_dialog.nightly.command import Nightly
+from robo_dialog.nightly.night import nights
 from robo_dialog.nightly.running import Ran
 from robo_dialog.nightly.settings import Bounds, Budget
 from robo_episodes.pool import FramePool
@@ -123,3 +124,21 @@ class Commands:
             self._point()
             store.promote(version)
         return Ran(0 if self.good else 10, found)
+
+
+@pytest.fixture
+def commands(monkeypatch) -> Commands:
+    return Commands.instead_of_children(monkeypatch)
+
+
+@pytest.fixture
+def nightly(tmp_path) -> Nightly:
+    return first_night(tmp_path)
+
+
+def report(nightly: Nightly) -> dict:
+    return nights(nightly.work)[-1].report
+
+
+def pointers(nightly: Nightly) -> Pointers:
+    return ModelStore(nightly.store).pointers()

@@ -10,33 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from nightly_fake import Commands, Killed, first_night
+from nightly_fake import Killed, commands, nightly, pointers, report
 from robo_dialog.cli import main
 from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.store import ModelStore, Pointers
 from robo_dialog.errors import NightlyError, OverBudgetError
-from robo_dialog.nightly.command import Nightly
 from robo_dialog.nightly.night import nights
 from robo_dialog.nightly.running import Ran, checked, in_child
 from robo_dialog.nightly.settings import Budget
 
-
-@pytest.fixture
-def commands(monkeypatch) -> Commands:
-    return Commands.instead_of_children(monkeypatch)
-
-
-@pytest.fixture
-def nightly(tmp_path) -> Nightly:
-    return first_night(tmp_path)
-
-
-def report(nightly: Nightly) -> dict:
-    return nights(nightly.work)[-1].report
-
-
-def pointers(nightly: Nightly) -> Pointers:
-    return ModelStore(nightly.store).pointers()
+__all__ = ["commands", "nightly"]
 
 
 def test_a_stage_that_fails_again_and_again_does_not_stand_in_the_way(nightly, commands):

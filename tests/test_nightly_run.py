@@ -9,34 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nightly_fake import CALM, Commands, first_night
+from nightly_fake import CALM, commands, nightly, pointers, report
 from robo_dialog.cli import main
 from robo_dialog.detect.store import ModelStore, Pointers
 from robo_dialog.errors import ConfigError
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import is_held_out
-from robo_dialog.nightly.command import Nightly
 from robo_dialog.nightly.night import nights
 from robo_dialog.nightly.settings import Memory
 from robo_episodes.pool import FramePool
 
-
-@pytest.fixture
-def commands(monkeypatch) -> Commands:
-    return Commands.instead_of_children(monkeypatch)
-
-
-@pytest.fixture
-def nightly(tmp_path) -> Nightly:
-    return first_night(tmp_path)
-
-
-def report(nightly: Nightly) -> dict:
-    return nights(nightly.work)[-1].report
-
-
-def pointers(nightly: Nightly) -> Pointers:
-    return ModelStore(nightly.store).pointers()
+__all__ = ["commands", "nightly"]
 
 
 def episodes(pool: Path) -> set[str]:
