@@ -50,6 +50,7 @@ from robo_dialog.tune.settings import TuneSettings
 from robo_dialog.vlm.prompts import success_question
 from robo_episodes.commands import Ingest
 from robo_episodes.pool import FramePool
+from robo_episodes.stages.choice import ExecutorChoice
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 MAKER = Path(__file__).parent / "makers" / "metaworld_episodes.py"
@@ -99,7 +100,7 @@ class Lab:
                 command = [str(self.python), "-W", "ignore", str(MAKER), f"{task.name}-v3", task.instruction]
                 options = ["--parts", *parts, "--seed", str(self.options.seed), "--out", str(folder)]
                 subprocess.run([*command, *options], check=True)
-            Ingest((folder / use,), out=pool, workers=1).run()
+            Ingest((folder / use,), out=pool, executor=ExecutorChoice(workers=1)).run()
         return pool
 
     @cached_property

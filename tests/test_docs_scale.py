@@ -30,9 +30,8 @@ def test_the_commands_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("robo_dialog.play.preparation.TRIAL_GAMES", 4)
     monkeypatch.setattr("robo_dialog.play.preparation.CAPTIONS", 4)
-    Ingest((tmp_path / "recordings",), out=tmp_path / "pool", json=True).run()
     lines = re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)[1].replace("2000", "4").splitlines()
-    for kind, line in zip((Relabel, Play), lines, strict=True):
+    for kind, line in zip((Ingest, Relabel, Play), lines, strict=True):
         assert tyro.cli(kind, args=shlex.split(line)[2:]).run() == 0
     assert (tmp_path / "labels" / "labels.parquet").is_file()
     assert (tmp_path / "runs" / "games" / "dialogs.jsonl").is_file()

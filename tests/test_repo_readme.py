@@ -70,6 +70,12 @@ def test_tree_lists_everything_in_the_folders_that_it_opens(tracked):
     assert missing_from_tree(listed_paths(section("The tree").split("```\n")[1]), tracked) == set()
 
 
+def test_the_list_of_benchmarks_is_what_lies_there(tracked):
+    text = (REPOSITORY / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    listed = {f"benchmarks/{path}" for path in listed_paths(text.split("```\n")[1])}
+    assert listed == children("benchmarks/", tracked)
+
+
 def test_the_tree_check_notices_a_new_file_and_a_new_folder():
     listed = listed_paths("a.md   page\npackage/   code\n  one.py   first\n  inner/   closed\n")
     assert listed == {"a.md", "package/", "package/one.py", "package/inner/"}

@@ -16,6 +16,7 @@ import bundles
 from conftest import REPOSITORY
 from relabel_files import lines, relabelled, small_shards, write_attempts
 from robo_dialog.errors import ConfigError, RoboDialogError
+from robo_episodes.commands import Ingest
 from robo_episodes.stages.choice import ExecutorChoice
 from robo_episodes.stages.ray_data import RayData
 from stage_doubles import Doubling, numbered
@@ -65,6 +66,18 @@ def test_labels_are_the_same_bytes_as_in_this_process(tmp_path, capsys, small_sh
     for file in ("labels.parquet", "labels.jsonl", "summary.json"):
         assert (tmp_path / "ray" / file).read_bytes() == (tmp_path / "local" / file).read_bytes()
     assert len(lines(tmp_path / "ray" / "labels.jsonl")) == 18
+
+
+def test_pools_are_the_same_bytes_as_from_this_process(tmp_path, small_shards, address):
+    for number in range(7):
+        write_attempts(tmp_path / "r" / f"{number}.hdf5", [-3.0 + number / 2, 1.0])
+    contents = []
+    for choice in (ExecutorChoice(), ExecutorChoice("ray", workers=2, ray_address=address)):
+        assert Ingest((tmp_path / "r",), out=tmp_path / "pool", executor=choice, json=True).run() == 0
+        contents.append({file.name: file.read_bytes() for file in (tmp_path / "pool").iterdir()})
+        (tmp_path / "pool").rename(tmp_path / f"pool_{choice.executor}")
+    assert contents[0] == contents[1]
+    assert len(contents[0]) > 2
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch):

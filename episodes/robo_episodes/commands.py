@@ -6,17 +6,20 @@ import json as json_text
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from robo_episodes.errors import ConfigError
+from robo_episodes.stages.choice import ExecutorChoice
 
 if TYPE_CHECKING:
+    from robo_episodes.ingest import Reader
     from robo_episodes.recordings import Scan
     from robo_episodes.report import OnProgress
+    from robo_episodes.selection import Selection
     from robo_episodes.workers.crew import Crew
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
@@ -59,7 +62,7 @@ class Inspect:
         from robo_episodes.ingest import nothing_read
         from robo_episodes.report import survey
 
-        with _crew(self) as crew:
+        with _crew(self, self.workers) as crew:
             found = _scan(self.paths, crew)
             with _progress("inspecting", found) as advance:
                 report = survey(found, crew, self.instruction, advance)
@@ -103,12 +106,11 @@ class Ingest:
     """What turns the images upright, whatever the layout says."""
     dry_run: Flag = False
     """Count what would be added, and write nothing."""
-    workers: int = 0
-    """Processes that read; 0: one a processor core. The pool does not depend on it."""
     memory_limit: int = 2048
     """Megabytes that reading an episode may take before it counts as unreadable."""
     time_limit: float = 60
     """Seconds that reading an episode may take before it counts as unreadable."""
+    executor: Annotated[ExecutorChoice, tyro.conf.arg(name="")] = field(default_factory=ExecutorChoice)
     json: Flag = False
     """Print one JSON object instead of tables."""
 
@@ -120,10 +122,19 @@ class Ingest:
 
         selection = Selection(self.last_k, self.stride, first=self.first, cameras=self.cameras)
         take = ingest.dry_run if self.dry_run else ingest.ingest
-        with _crew(self) as crew:
+        with _crew(self, self.executor.workers) as crew:
+            reader = self._reader(crew, selection)
             found = _scan(self.paths, crew)
             with _progress("ingesting", found) as advance:
-                result = take(found, self.out, selection, instruction=self.instruction, on_progress=advance, crew=crew)
+                result = take(
+                    found,
+                    self.out,
+                    selection,
+                    instruction=self.instruction,
+                    on_progress=advance,
+                    crew=crew,
+                    reader=reader,
+                )
         content = {**result.report.as_json(), "added": result.added}
         if not self.dry_run:
             pool = FramePool.open(self.out)
@@ -135,18 +146,29 @@ class Ingest:
             render.ingested(result, content.get("pool"), self.out)
         return 0
 
+    def _reader(self, crew: Crew, selection: Selection) -> Reader | None:
+        """What reads where the crew of this process does not."""
+        if self.executor.executor == "local":
+            return None
+        from robo_episodes.stages.reading import Source
+        from robo_episodes.stages.taking import taken_by
 
-def _crew(options: Inspect | Ingest) -> Crew:
+        executor = self.executor.open()
+        source = Source.of(crew.layouts.values(), selection, crew.limits, self.instruction)
+        return lambda recordings, known_of: taken_by(executor, recordings, source, known_of)
+
+
+def _crew(options: Inspect | Ingest, workers: int) -> Crew:
     from robo_episodes.layout import builtin_layouts, load_layouts, stored_as
     from robo_episodes.workers.crew import Crew
     from robo_episodes.workers.limits import Limits
 
-    if options.workers < 0:
-        raise ConfigError(f"--workers {options.workers}: give a number of processes, or 0 for one a processor core")
+    if workers < 0:
+        raise ConfigError(f"--workers {workers}: give a number of processes, or 0 for one a processor core")
     limits = Limits(options.memory_limit, options.time_limit)
     layouts = builtin_layouts() if options.layout is None else load_layouts(Path(options.layout))
     stored = stored_as(layouts, jpeg=options.jpeg, color=options.color, orient=options.orient)
-    return Crew(stored, workers=options.workers, limits=limits)
+    return Crew(stored, workers=workers, limits=limits)
 
 
 def _scan(paths: Sequence[Path], crew: Crew) -> Scan:

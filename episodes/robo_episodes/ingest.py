@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from robo_episodes.episode import EpisodeWarning, Json
 from robo_episodes.errors import RecordingError, UnreadableError
@@ -20,8 +21,12 @@ from robo_episodes.recordings import Scan
 from robo_episodes.report import OnProgress, Report, episodes_of
 from robo_episodes.selection import Selection
 from robo_episodes.taken import Known, TakenEpisode
+from robo_episodes.workers import isolated
 from robo_episodes.workers.crew import Crew
-from robo_episodes.workers.isolated import read
+from robo_episodes.workers.isolated import Known_of
+
+Reader: TypeAlias = Callable[[Iterable[Recording], Known_of], Iterator[Iterator[TakenEpisode | EpisodeWarning]]]
+"""Reads recordings, but for the frames that are known; see `workers.isolated.read`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ def ingest(
     on_progress: OnProgress = lambda progress: None,
     shard_rows: int = SHARD_ROWS,
     crew: Crew | None = None,
+    reader: Reader | None = None,
 ) -> Ingested:
     """Add the selected frames to the pool, leaving out what it has; an interrupted run is continued by the same call.
 
@@ -54,6 +60,7 @@ def ingest(
         on_progress: see `OnProgress`.
         shard_rows: rows of a shard.
         crew: does the reading; None: workers of its own, one a processor core.
+        reader: does it in place of a crew.
 
     Raises:
         RecordingError: no episode could be read, or none has the wanted cameras.
@@ -61,9 +68,9 @@ def ingest(
     """
     report = Report(warnings=list(found.problems))
     metadata: dict[str, Mapping[str, Json]] = {}
-    with writing(pool, shard_rows) as writer, _crew_for(found, crew) as workers:
+    with writing(pool, shard_rows) as writer, _reading(found, selection, instruction, crew, reader) as read:
         added = 0
-        for one in _episodes(found, workers, selection, writer.index, report, instruction, on_progress):
+        for one in _episodes(found, read, writer.index, report, on_progress):
             added += sum(writer.add(row) for row in _rows_of(one))
             metadata[one.id] = one.metadata
         _check_any(report, selection)
@@ -80,36 +87,41 @@ def dry_run(
     instruction: str | None = None,
     on_progress: OnProgress = lambda progress: None,
     crew: Crew | None = None,
+    reader: Reader | None = None,
 ) -> Ingested:
     """Count what `ingest` would add, and write nothing."""
     report = Report(warnings=list(found.problems))
     index = PoolIndex.of(FramePool.open(pool)) if (pool / POOL_JSON).exists() else PoolIndex()
-    with _crew_for(found, crew) as workers:
-        episodes = _episodes(found, workers, selection, index, report, instruction, on_progress)
+    with _reading(found, selection, instruction, crew, reader) as read:
+        episodes = _episodes(found, read, index, report, on_progress)
         added = sum(index.add(row) for one in episodes for row in _rows_of(one))
         _check_any(report, selection)
     report.conclude()
     return Ingested(report, added)
 
 
-def _crew_for(found: Scan, crew: Crew | None) -> AbstractContextManager[Crew]:
-    return nullcontext(crew) if crew else Crew(recording.layout for recording in found.recordings)
+@contextmanager
+def _reading(
+    found: Scan, selection: Selection, instruction: str | None, crew: Crew | None, reader: Reader | None
+) -> Iterator[Reader]:
+    """What does the reading."""
+    if reader is not None:
+        yield reader
+        return
+    own = Crew(recording.layout for recording in found.recordings)
+    with nullcontext(crew) if crew else own as workers:
+        yield lambda recordings, known_of: isolated.read(
+            recordings, workers, selection, encode=True, instruction=instruction, known_of=known_of
+        )
 
 
 def _episodes(
-    found: Scan,
-    crew: Crew,
-    selection: Selection,
-    index: PoolIndex,
-    report: Report,
-    instruction: str | None,
-    on_progress: OnProgress,
+    found: Scan, read: Reader, index: PoolIndex, report: Report, on_progress: OnProgress
 ) -> Iterator[TakenEpisode]:
     def known_of(recording: Recording) -> Mapping[str, Known]:
         return index.known_below(str(recording.path))
 
-    answers = read(found.recordings, crew, selection, encode=True, instruction=instruction, known_of=known_of)
-    for one in episodes_of(found.recordings, answers, report, on_progress):
+    for one in episodes_of(found.recordings, read(found.recordings, known_of), report, on_progress):
         report.warnings += [*one.warnings, *_changed(one, index)]
         report.add(one, {name: camera.wanted for name, camera in one.cameras.items()})
         yield one

@@ -76,6 +76,19 @@ class Source:
             compress: whether they are encoded as pools hold them; see `encode_png`.
             only: recordings that are read, by their first file, with the frames that need not be; None: all.
         """
+        for answers in self.numbered(content, crew, frames=frames, compress=compress, only=only):
+            yield from (answer for _, answer in answers)
+
+    def numbered(
+        self,
+        content: str,
+        crew: Crew,
+        *,
+        frames: bool = True,
+        compress: bool = True,
+        only: Mapping[Path, Mapping[str, Known]] | None = None,
+    ) -> Iterator[Iterator[tuple[int, TakenEpisode | EpisodeWarning]]]:
+        """Yield, for each recording of a shard that is read, what `episodes` does, with ordinals."""
         told: dict[str, Any] = json.loads(content)
         first, of = told["part"]
         shares = crew.workers if of > 1 else 1
@@ -98,8 +111,7 @@ class Source:
             for recording in recordings
             if only is None or recording.path in only
         )
-        for answers in crew.run(groups):
-            yield from answers
+        return crew.numbered(groups)
 
 
 def shards(recordings: Iterable[Recording], identity: str) -> Iterator[Shard]:

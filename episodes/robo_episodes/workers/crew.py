@@ -60,7 +60,7 @@ class Crew:
         """
         self.layouts = {layout.name: layout for layout in layouts}
         self.workers = workers or len(os.sched_getaffinity(0))
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._idle: list[Hand] = []
         self._busy: dict[Hand, _Job[Any]] = {}
         self._waiting: deque[_Job[Any]] = deque()
@@ -75,6 +75,11 @@ class Crew:
             hand.end()
 
     def run(self, groups: Iterable[Sequence[Task[A]]]) -> Iterator[Iterator[A]]:
+        """Do tasks; yield the answers of each group, as `numbered` does, without their ordinals."""
+        for answers in self.numbered(groups):
+            yield (answer for _, answer in answers)
+
+    def numbered(self, groups: Iterable[Sequence[Task[A]]]) -> Iterator[Iterator[tuple[int, A]]]:
         """Do tasks; yield the answers of each group, merged by ordinal; use them up before asking for the next group's.
 
         Args:
@@ -93,7 +98,7 @@ class Crew:
         try:
             while begun or begin():
                 parts = [self._answers(job, begin) for job in begun[0]]
-                yield (answer for _, answer in heapq.merge(*parts, key=itemgetter(0)))
+                yield heapq.merge(*parts, key=itemgetter(0))
                 begun.popleft()
         finally:
             self._forget()  # what nobody waits for any more, if the caller has seen enough
@@ -121,7 +126,7 @@ class Crew:
         while len(self._busy) < self.workers and (self._waiting or begin()):
             if self._ahead >= AHEAD and wanted not in self._waiting:
                 return
-            hand = self._idle.pop() if self._idle else Hand(tuple(self.layouts.values()), self._limits)
+            hand = self._idle.pop() if self._idle else Hand(tuple(self.layouts.values()), self.limits)
             job = self._waiting.popleft()
             self._busy[hand] = job
             try:

@@ -37,11 +37,15 @@ class Message:
 
 def send(sock: socket.socket, content: dict[str, Json], blobs: Sequence[bytes] = ()) -> None:
     """Send one message and return when all of it is on its way."""
-    text = json.dumps({**content, "blobs": [len(blob) for blob in blobs]}).encode()
-    total = sum(len(blob) for blob in blobs)
-    parts = (_HEAD.pack(len(text), total) + text, *blobs)
-    for part in (b"".join(parts),) if total < _READ else parts:  # who listens is woken once for each
+    parts = pieces(content, blobs)
+    for part in (b"".join(parts),) if sum(map(len, parts)) < _READ else parts:  # who listens is woken once for each
         sock.sendall(part)
+
+
+def pieces(content: dict[str, Json], blobs: Sequence[bytes] = ()) -> list[bytes]:
+    """Return a message as bytes: joined, they are what `Inbox` reads."""
+    text = json.dumps({**content, "blobs": [len(blob) for blob in blobs]}).encode()
+    return [_HEAD.pack(len(text), sum(map(len, blobs))) + text, *blobs]
 
 
 def receive(sock: socket.socket) -> Message | None:
