@@ -169,7 +169,7 @@ def _learned(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[str, 
         answers = _pseudo(lab, this, calibrated=arm == "recalibrated_pseudo_labels")
     else:
         return _from_games(lab, arm, this)
-    return _examples(lab, answers.items()), _worth(lab, answers.items())
+    return _examples(lab, answers.items()), judged_worth(lab, answers.items())
 
 
 def _from_games(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[str, Any]]:
@@ -180,12 +180,12 @@ def _from_games(lab: Lab, arm: Arm, this: Round) -> tuple[list[Example], dict[st
     played = play_round(this, lab.pool, settings)
     dialogs = [one for one in read_dialogs(this.folder / "games" / DIALOGS) if _may_learn(lab, one)]
     said = {((one.describer.episode_id, turn.question), turn.answer) for one in dialogs for turn in one.turns}
-    everything = {"answers_right_all_games": _worth(lab, said)["answers_right"], "games_kept": played["kept"]}
+    everything = {"answers_right_all_games": judged_worth(lab, said)["answers_right"], "games_kept": played["kept"]}
     if arm == "unfiltered":
-        return _examples(lab, sorted(said)), {**everything, **_worth(lab, said)}
+        return _examples(lab, sorted(said)), {**everything, **judged_worth(lab, said)}
     kept = [one for one in dialogs if one.kept]
     image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(lab.pool)).image)
-    return examples_of(describer_rows(kept, image_of)), {**everything, **_worth(lab, _settled(kept).items())}
+    return examples_of(describer_rows(kept, image_of)), {**everything, **judged_worth(lab, _settled(kept).items())}
 
 
 def _shared(lab: Lab, this: Round) -> None:
@@ -232,7 +232,7 @@ def _bank_of(lab: Lab) -> Iterable[Asked]:
     return ((one.episode_id, proposal.question) for one in lab.finals for proposal in bank[one.instruction])
 
 
-def _worth(lab: Lab, answers: Collection[tuple[Asked, bool]]) -> dict[str, Any]:
+def judged_worth(lab: Lab, answers: Collection[tuple[Asked, bool]]) -> dict[str, Any]:
     """How many answers are learned, and which share of them is right."""
     right = [known == answer for asked, answer in answers if (known := _true(lab, asked)) is not None]
     return {"answers": len(answers), "answers_right": float(np.mean(right))}

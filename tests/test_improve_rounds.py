@@ -19,7 +19,9 @@ from robo_dialog.improve.alarms import alarms
 from robo_dialog.improve.command import Improve
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import is_held_out
+from robo_dialog.models import embedded_bundle
 from robo_dialog.play.settings import Questions, Settings
+from robo_dialog.tune.agreement import boundary
 from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.settings import TuneSettings
 from robo_episodes.commands import Ingest
@@ -87,6 +89,17 @@ def test_a_round_leaves_games_model_bundle_and_decision(improved: Path) -> None:
     bundle = Detector.load(Path(found["bundle"]))
     assert bundle.calibration.method.startswith("no label was used")
     assert bundle.manifest.lineage.dialogs_digest
+
+
+def test_before_the_first_round_all_outcomes_tell_and_the_shipped_boundary_stays(improved: Path) -> None:
+    """Nothing was learned yet, so none is held out; too few outcomes show heaps."""
+    base = Detector.load(improved / "base" / "bundle").calibration
+    tuned = Detector.load(improved / "round-1" / "bundle").calibration
+    shipped = Detector.load(embedded_bundle()).calibration
+    assert base.offset == pytest.approx(boundary(shipped, 2), abs=1e-5) != 0
+    assert tuned.offset == 0
+    episodes = [int(re.search(r"; (\d+) episodes of a pool", one.method)[1]) for one in (base, tuned)]
+    assert episodes[0] > episodes[1] > 0
 
 
 def test_nothing_is_learned_from_held_out_episodes(improved: Path, pool: Path) -> None:

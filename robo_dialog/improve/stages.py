@@ -22,7 +22,7 @@ from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.manifest import MANIFEST, Lineage
 from robo_dialog.improve.settings import RoundSettings
-from robo_dialog.models import embedded_model
+from robo_dialog.models import embedded_bundle, embedded_model
 from robo_dialog.play.dialog import Dialog, dialogs_digest, read_dialogs
 from robo_dialog.play.frames import FrameStore
 from robo_dialog.play.moments import digest
@@ -118,18 +118,23 @@ def tune_on(
 
 
 def detector_of(model: str, pool: Path, out: Path, lineage: Lineage, held_out: float) -> Path:
-    """The bundle of a checkpoint, calibrated without labels on the held-out outcomes of the pool."""
+    """The bundle of a checkpoint, calibrated without labels on the outcomes of the pool that nothing was learned from.
+
+    `tiny` as it is shipped has learned from none, so all are looked at, and where they show no boundary of success its
+    own stays. A tuned model's boundary is at even odds, where the answers turned that it has learned.
+    """
     if (out / MANIFEST).exists():
         return out
-    plain = out.with_name(f"{out.name}.plain")
+    plain, shipped = out.with_name(f"{out.name}.plain"), model == "tiny"
     if not (plain / MANIFEST).exists():
-        export_bundle(embedded_model() if model == "tiny" else Path(model), plain, lineage=lineage, name="detector")
+        export_bundle(embedded_model() if shipped else Path(model), plain, lineage=lineage, name="detector")
+    before = Detector.load(embedded_bundle()).calibration if shipped else Calibration()
     judge, frames = BundleJudge(Detector.load(plain)), FramePool.open(pool)
     views = views_of(frames, augmentations=1)
-    held = [one for one in views.outcomes if is_held_out(one.episode_id, held_out)]
-    views = replace(views, outcomes=held, beginnings={})
-    with looked(judge, frames, views, Calibration(), None, "boundaries of success") as margins:
-        calibration = calibrate_without_labels(views, Calibration(), margins).calibration
+    seen = [one for one in views.outcomes if shipped or is_held_out(one.episode_id, held_out)]
+    views = replace(views, outcomes=seen, beginnings={})
+    with looked(judge, frames, views, before, None, "boundaries of success") as margins:
+        calibration = calibrate_without_labels(views, before, margins).calibration
     recalibrated(plain, calibration, out)
     shutil.rmtree(plain)
     return out
