@@ -15,7 +15,8 @@ STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles for 1 to 9 degrees of freedom."""
 Run = Mapping[str, Any]
 NOTES = {
-    "gain_points": "whole detector, last round of cross_view minus base as shipped, points of balanced accuracy",
+    "rounds": "the last round of cross_view that all seeds have, to which everything below refers",
+    "gain_points": "whole detector, that round of cross_view minus base as shipped, points of balanced accuracy",
     "gain_over_recalibrated_points": "the same minus the base fused and calibrated in the same way: tuning alone",
     "tuning_share_of_upper_bound": "share of the distance from recalibrated base to supervised that tuning closes",
     "state_gain_points": "yes/no state questions, single views, points",
@@ -38,6 +39,7 @@ def write_report(path: Path) -> None:
         values = [run["target_balanced_accuracy"] for run in same]
         low, high = interval(values)
         figures |= {f"{name}_balanced_accuracy": float(np.mean(values)), f"{name}_lo": low, f"{name}_hi": high}
+        figures[f"{name}_seeds"] = len(values)
         figures |= {
             f"{name}_{key}": float(np.mean([run[source] for run in same]))
             for key, source in (("auroc", "target_auroc"), ("state_accuracy", "state_accuracy"))
@@ -53,9 +55,18 @@ def write_report(path: Path) -> None:
 
 def _last(runs: Sequence[Run]) -> float | None:
     """Balanced accuracy of the last round of games."""
-    last = max((run["round"] for run in runs if run["arm"] == "cross_view"), default=0)
+    last = last_round(runs)
     values = [run["target_balanced_accuracy"] for run in runs if (run["arm"], run["round"]) == ("cross_view", last)]
     return float(np.mean(values)) if values else None
+
+
+def last_round(runs: Sequence[Run]) -> int:
+    """The last round of games that every seed has that has any; 0 if there is none."""
+    done: dict[int, int] = {}
+    for run in runs:
+        if run["arm"] == "cross_view":
+            done[run["seed"]] = max(run["round"], done.get(run["seed"], 0))
+    return min(done.values(), default=0)
 
 
 def labels_to_match(path: Path, wanted: float) -> float:
@@ -87,7 +98,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def _claims(runs: Sequence[Run]) -> dict[str, float]:
     """What is claimed, over the seeds that have all that it takes."""
-    last = max((run["round"] for run in runs if run["arm"] == "cross_view"), default=0)
+    last = last_round(runs)
     by = {(run["arm"], run["round"], run["seed"]): run for run in runs}
     upper = max((run["round"] for run in runs if run["arm"] == "supervised"), default=0)
     wanted = (("base", 0), ("recalibrated", 0), ("cross_view", last), ("supervised", upper))
@@ -106,6 +117,7 @@ def _claims(runs: Sequence[Run]) -> dict[str, float]:
     }
     low, high = interval(gains)
     return {
+        "rounds": last,
         "gain_points": float(np.mean(gains)),
         "gain_lo": low,
         "gain_hi": high,
