@@ -66,6 +66,7 @@ def test_a_tuned_model_says_what_the_rows_say(rows, tmp_path):
     assert not before[0] > 0 > before[1]
     told = json.loads((tmp_path / "tuned" / "tuning.json").read_text())
     assert (told["examples"], told["steps"], told["packed"]) == (12, 12, False)
+    assert told["trainable"] > 0
     assert not (tmp_path / "tuned.work").exists()
 
 

@@ -94,7 +94,7 @@ def tune(
     trainer = _trainer(adapted, collator.with_packing(packed), (learned, held, anchors), settings, work, report_to)
     with redirect_stdout(sys.stderr):  # where its figures belong
         trainer.train(resume_from_checkpoint=_last_checkpoint(work))
-    state = trainer.state
+    state, trainable = trainer.state, sum(p.numel() for name, p in adapted.named_parameters() if "lora_" in name)
     if processes().is_main_process:
         adapted.merge_and_unload().to(dtype).save_pretrained(out)
         processor.save_pretrained(out)
@@ -105,7 +105,7 @@ def tune(
         held_out_loss=state.best_metric,
         loss=losses[-1] if losses else float("nan"),
         packed=packed,
-        trainable=sum(p.numel() for name, p in adapted.named_parameters() if "lora_" in name),
+        trainable=trainable,
         examples=len(learned),
         talks=sum(len(example.talks) for example in learned),
     )
