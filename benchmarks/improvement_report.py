@@ -37,7 +37,7 @@ def write_report(path: Path) -> None:
         same = [run for run in runs if (run["arm"], run["round"]) == (arm, number)]
         name = f"{arm}_r{number}"
         values = [run["target_balanced_accuracy"] for run in same]
-        low, high = interval(values)
+        low, high = np.clip(interval(values), 0.0, 1.0).tolist()
         figures |= {f"{name}_balanced_accuracy": float(np.mean(values)), f"{name}_lo": low, f"{name}_hi": high}
         figures[f"{name}_seeds"] = len(values)
         figures |= {
