@@ -13,8 +13,10 @@ from robo_dialog.errors import ConfigError
 from robo_dialog.play.bank import ASKED_AT_ONCE, answered, gather
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
-from robo_dialog.play.judging import Offsets
+from robo_dialog.play.judging import Known, Offsets
 from robo_dialog.play.moments import Moment
+from robo_dialog.play.preparation import prepare
+from robo_dialog.play.proposals import Bank
 from robo_dialog.play.rules import Rules
 from robo_dialog.play.sampling import Dealer
 from robo_dialog.play.settings import Mix, Pairing, Questions, Settings
@@ -92,6 +94,30 @@ def test_games_ask_the_model_nothing_that_the_bank_knows(tmp_path: Path) -> None
     assert all(len(turn.checks) == 1 for dialog in dialogs for turn in dialog.turns)
     asked = {(turn.question, turn.source) for dialog in dialogs for turn in dialog.turns}
     assert asked <= {(one.question, one.source) for some in bank.values() for one in some}
+
+
+def test_thresholds_are_found_from_what_the_bank_was_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robo_dialog.play.preparation.TRIAL_GAMES", 8)
+    outcomes = moments(240)
+    found, afterwards = [], []
+    for reuses in (False, True):
+        model = Counting()
+        plain = model.engine("Is the red cube up?")
+        settings = replace(plain.settings, guesser="likelihood")
+        engine = replace(plain, dealer=Dealer(outcomes, "cross_view", Mix(), 4, 0), settings=settings)
+
+        def known(bank: Bank, engine: Engine = engine, reuses: bool = reuses, model: Counting = model) -> Known:
+            some = answered(engine, outcomes, bank, tmp_path / f"{reuses}.jsonl", lambda done: None)
+            model.asked = 0
+            return some if reuses else {}
+
+        found.append(prepare(engine, outcomes, known))
+        afterwards.append(model.asked)
+    assert found[0] == found[1]
+    assert found[0].splits
+    assert found[0].own
+    assert afterwards[0] > 500
+    assert afterwards[1] == 0
 
 
 def test_what_several_views_say_together_is_not_called_into_question_by_one() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from robo_dialog.play.judging import Known
     from robo_dialog.play.moments import Moment
     from robo_dialog.play.preparation import Preparation
+    from robo_dialog.play.proposals import Bank
     from robo_dialog.play.run_folder import RunFolder
     from robo_episodes.stages.stage import Executor
 
@@ -126,20 +127,27 @@ class Play:
         path = self.out / PREPARATION
         if path.exists():
             return from_json(read_json(path), path)
-        with Console(stderr=True).status("trial games, captions and thresholds of the pool"):
-            preparation = prepare(engine, moments)
+        with Console(stderr=True).status("trial games, captions and thresholds of the pool") as status:
+
+            def answered(bank: Bank) -> Known:
+                status.stop()  # there is a bar
+                known = self._known(engine, moments, bank)
+                status.start()
+                return known
+
+            preparation = prepare(engine, moments, answered)
         write_json(path, preparation.as_json())
         return preparation
 
-    def _known(self, engine: Engine, moments: Sequence[Moment], preparation: Preparation) -> Known:
+    def _known(self, engine: Engine, moments: Sequence[Moment], bank: Bank) -> Known:
         from robo_dialog.play.bank import answered
         from robo_dialog.play.progress import counted
         from robo_dialog.play.run_folder import ANSWERS
 
-        if not preparation.bank:
+        if not bank:
             return {}
         with counted("answering the questions of the bank", sum(moment.final for moment in moments)) as on_step:
-            return answered(engine, moments, preparation.bank, self.out / ANSWERS, on_step)
+            return answered(engine, moments, bank, self.out / ANSWERS, on_step)
 
     def _play(
         self,
@@ -153,7 +161,7 @@ class Play:
         from robo_dialog.play.progress import Bar
         from robo_dialog.play.stage import Playing, batches
 
-        known = self._known(engine, moments, preparation)
+        known = self._known(engine, moments, preparation.bank)
         model = Path(self.vlm.model)
         vlm = replace(self.vlm, model=str(model.resolve())) if model.is_dir() else self.vlm
         travelling = replace(self, pool=self.pool.resolve(), vlm=vlm)

@@ -5,7 +5,7 @@ All of it label-free, and kept in the run's folder, so that an interrupted run g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from robo_dialog.play.bank import gather
 from robo_dialog.play.dialog import Dialog
 from robo_dialog.play.engine import Engine
 from robo_dialog.play.filters import Vocabulary
-from robo_dialog.play.judging import Offsets, attempted, judge, sight_of
+from robo_dialog.play.judging import Answers, Known, Offsets, attempted, judge, sight_of
 from robo_dialog.play.moments import Moment
 from robo_dialog.play.proposals import Bank, Proposal
 from robo_dialog.play.settings import GuesserKind
@@ -104,12 +104,15 @@ def from_json(values: dict[str, Any], path: Path) -> Preparation:
         raise ConfigError(f"{path}: is damaged ({error!r}); delete the folder and play again") from error
 
 
-def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
-    """Trial games, captions and the splits of the pool's answers.
+def prepare(
+    engine: Engine, moments: Sequence[Moment], answered: Callable[[Bank], Known] = lambda bank: {}
+) -> Preparation:
+    """Trial games, captions, the bank of questions and the splits of the pool's answers.
 
     Args:
         engine: of the run, without offsets.
         moments: of the pool.
+        answered: gives what the model answers to a bank's questions about the pool; splits need not ask that again.
 
     Raises:
         ModelError: the model gives no answers.
@@ -131,7 +134,9 @@ def prepare(engine: Engine, moments: Sequence[Moment]) -> Preparation:
     found = replace(found, bank=bank)
     if not engine.settings.calibrate:
         return found
-    return replace(found, splits=_splits(engine, sorted(asked), finals), own=_own_splits(engine, finals))
+    known = answered(bank) if bank else {}
+    splits, own = _splits(engine, sorted(asked), finals, known), _own_splits(engine, finals, known)
+    return replace(found, splits=splits, own=own)
 
 
 def _trials(engine: Engine) -> dict[GuesserKind, list[Dialog]]:
@@ -145,7 +150,7 @@ def _robust_wins(dialogs: Sequence[Dialog]) -> float:
     return float(np.mean([bool(d.guesses) and all(guess == d.target for guess in d.guesses) for d in dialogs]))
 
 
-def _splits(engine: Engine, questions: Sequence[str], finals: Sequence[Moment]) -> dict[str, Split]:
+def _splits(engine: Engine, questions: Sequence[str], finals: Sequence[Moment], known: Known) -> dict[str, Split]:
     """Margins of every family, put to the outcomes that it concerns and averaged over their cameras, split."""
     lexicon = engine.offsets.lexicon
     populations: dict[str, list[tuple[str, Moment]]] = {}
@@ -157,11 +162,11 @@ def _splits(engine: Engine, questions: Sequence[str], finals: Sequence[Moment]) 
     for family, population in sorted(populations.items()):
         drawn = [population[i] for i in rng.permutation(len(population))[:POPULATION]]
         if len(drawn) >= FEWEST:
-            found[family] = split(_fused(engine, drawn))
+            found[family] = split(_fused(engine, drawn, known))
     return found
 
 
-def _own_splits(engine: Engine, finals: Sequence[Moment]) -> dict[str, Split]:
+def _own_splits(engine: Engine, finals: Sequence[Moment], known: Known) -> dict[str, Split]:
     """Margins of every outcome's own instruction, by family of instructions; some of them succeeded, some did not."""
     populations: dict[str, list[tuple[str, Moment]]] = {}
     rng = np.random.default_rng([engine.dealer.seed, 9])
@@ -169,18 +174,19 @@ def _own_splits(engine: Engine, finals: Sequence[Moment]) -> dict[str, Split]:
         question = success_question(finals[place].instruction)
         populations.setdefault(engine.offsets.lexicon.family(question), []).append((question, finals[place]))
     large = {family: some[:OUTCOMES] for family, some in sorted(populations.items()) if len(some) >= FEWEST}
-    return {family: robust_split(_fused(engine, some)) for family, some in large.items()}
+    return {family: robust_split(_fused(engine, some, known)) for family, some in large.items()}
 
 
-def _fused(engine: Engine, population: Sequence[tuple[str, Moment]]) -> list[float]:
+def _fused(engine: Engine, population: Sequence[tuple[str, Moment]], known: Known) -> list[float]:
     """Mean margin over the cameras of each moment; without those that the model did not answer."""
-    images = engine.images_of([frame for _, moment in population for frame in moment.frames.values()])
+    frames = [(frame, question) for question, moment in population for frame in moment.frames.values()]
+    images = engine.images_of([frame for frame, question in frames if (frame, question) not in known])
     pairs = [
         (sight_of(images, frame, moment.instruction), question)
         for question, moment in population
         for frame in moment.frames.values()
     ]
-    margins = judge(engine.vlm, pairs).margins
+    margins = judge(engine.vlm, pairs, Answers(known)).margins
     ends = np.cumsum([len(moment.frames) for _, moment in population])
     means = [float(part.mean()) for part in np.split(margins, ends[:-1])]
     return [mean for mean in means if np.isfinite(mean)]
