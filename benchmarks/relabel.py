@@ -75,8 +75,8 @@ class Options:
 
     sizes: tuple[int, ...] = (1000, 10_000, 100_000)
     """Numbers of episodes; multiples of 50."""
-    episodes: int = 600
-    """Episodes that `tiny` judges; a multiple of 50."""
+    episodes: int = 6000
+    """Episodes that `tiny` judges; a multiple of 50. With few, it is the start of the workers that is measured."""
     ray: bool = True
     """Whether to compare with a Ray cluster on this machine."""
     write: bool = False
