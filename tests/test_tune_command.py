@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,15 @@ def test_a_tuned_model_says_what_the_rows_say(rows, tmp_path):
     assert (told["examples"], told["steps"], told["packed"]) == (12, 12, False)
     assert told["trainable"] > 0
     assert not (tmp_path / "tuned.work").exists()
+
+
+def test_a_step_in_parts_is_the_same_step(rows, tmp_path):
+    losses = []
+    for accumulate in (1, 3):
+        settings = replace(QUICK, steps=3, accumulate=accumulate)
+        assert Tune((rows,), tmp_path / f"in {accumulate}", settings=settings).run() == 0
+        losses.append(json.loads((tmp_path / f"in {accumulate}" / "tuning.json").read_text())["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(rows, tmp_path, monkeypatch):

@@ -18,7 +18,8 @@ SAME = 0.02
 class RoleTrainer(Trainer):  # type: ignore[misc]  # untyped in transformers
     """Loss on the role's own words only, each turn weighing the same however many words it has."""
 
-    model_accepts_loss_kwargs = False
+    loss_is_scaled_for_ga = False
+    """The loss is a mean over a part of a step, so that the Trainer has to divide it by their number."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:  # noqa: ANN401
         """See `Trainer.compute_loss`."""
