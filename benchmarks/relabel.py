@@ -87,7 +87,8 @@ def main(options: Options) -> None:
     command.now = lambda: TIME
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        figures = {**share_figures(work, options.episodes), **size_figures(work, options.sizes)}
+        sizes = size_figures(work, options.sizes)  # first: a child's peak begins with what its parent holds
+        figures = {**share_figures(work, options.episodes), **sizes}
         figures |= {"two_worker_speedup": speedup(work), **killed_figures(work)}
         if options.ray:
             figures["ray_identical"] = ray_identical(work)
