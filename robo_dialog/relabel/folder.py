@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +31,8 @@ from robo_episodes.stages.stage import Shard
 
 RUN, LABELS, LINES, PROBLEMS, SUMMARY = "run.json", "labels.parquet", "labels.jsonl", "problems.jsonl", "summary.json"
 _ROW_GROUP = 16_384
+_RECORDS = 512
+"""Rows that are Python's objects at once; those of a whole group would be 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class LabelsFolder:
     def rows_of(self, file: Path) -> Iterator[LabelRow]:
         """The rows of a part, or of labels.parquet."""
         for table in tables(file):
-            yield from map(row_of, table.to_pylist())
+            yield from map(row_of, _records(table))
 
     def gather(self, shards: Sequence[Shard], unread: Sequence[EpisodeWarning], summary: Summary) -> None:
         """Join the parts of these shards, in their order, and forget all others.
@@ -82,7 +84,7 @@ class LabelsFolder:
                 told.write(json.dumps(as_json(problem), ensure_ascii=False).encode() + b"\n")
             for table in _in_groups(table for shard in shards for table in tables(self.part(shard))):
                 writer.write_table(table)
-                for record in table.to_pylist():
+                for record in _records(table):
                     lines.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
                     summary.add(row_of(record))
         with writing(self.path / SUMMARY):
@@ -129,6 +131,11 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             draft.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def _records(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches(max_chunksize=_RECORDS):
+        yield from batch.to_pylist()
 
 
 def _in_groups(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
