@@ -25,6 +25,24 @@ __all__ = ["small_shards"]
 
 MEMORY = 100 << 20
 """Bytes of the object store of a node."""
+STARTS = 3
+
+
+def started() -> Cluster:
+    """Ray gives a node 30 seconds to start, which a busy machine may need; then it is begun anew."""
+    nodes = {"object_store_memory": MEMORY, "include_dashboard": False}
+    for attempt in range(STARTS):
+        cluster = Cluster()
+        try:
+            cluster.add_node(num_cpus=0, **nodes)
+            for _ in range(2):
+                cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+            break
+        except Exception:
+            cluster.shutdown()
+            if attempt == STARTS - 1:
+                raise
+    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +52,7 @@ def address():
         here = [str(REPOSITORY), str(REPOSITORY / "episodes"), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
         patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        nodes = {"object_store_memory": MEMORY, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **nodes})
-        for _ in range(2):
-            cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+        cluster = started()
         yield cluster.address
         ray.shutdown()
         cluster.shutdown()
