@@ -32,7 +32,7 @@ from robo_episodes.stages.stage import Shard
 RUN, LABELS, LINES, PROBLEMS, SUMMARY = "run.json", "labels.parquet", "labels.jsonl", "problems.jsonl", "summary.json"
 _ROW_GROUP = 16_384
 _RECORDS = 512
-"""Rows that are Python's objects at once; those of a whole group would be 50 MB."""
+"""Rows that are Python's objects at once."""
 
 
 @dataclass(frozen=True)
