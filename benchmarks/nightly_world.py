@@ -18,18 +18,25 @@ from robo_episodes.sim.state import FAMILIES
 from robo_episodes.sim.world import World
 
 HOME = replace(DOMAINS["source"], name="home")
-"""As `tiny` knows it; the later phases keep what the earlier ones changed."""
+"""As `tiny` knows it."""
 BUMPED = replace(HOME, name="bumped", azimuth=(18.0, 24.0), elevation=(-10.0, -7.0), distance=(1.06, 1.16))
 DIM = replace(BUMPED, name="dim", light=(0.5, 0.62), warmth=(0.10, 0.16), gamma=(1.2, 1.3), noise=(6.0, 8.0))
 REPAINTED = replace(
-    DIM,
+    BUMPED,
     name="repainted",
     tables=DOMAINS["target"].tables,
     plates=DOMAINS["target"].plates,
     hue_shift=(0.02, 0.04),
     object_saturation=(0.55, 0.78),
     object_value=(0.5, 0.8),
+    light=(0.7, 0.8),
+    warmth=(0.05, 0.1),
+    gamma=(1.05, 1.15),
+    noise=(4.0, 6.0),
 )
+DUSK = replace(REPAINTED, name="dusk", light=(0.6, 0.7), warmth=(0.08, 0.13), gamma=(1.1, 1.2), noise=(5.0, 7.0))
+"""The first detector is right in 73 %. Under the light of `dim`, where it is right in 55 %, games teach nothing that
+lasts: who is nearly blind cannot teach himself."""
 Spoiled = Literal["", "garbage", "poisoned"]
 SKILL = FAMILIES.index("place")
 """The lab's robot puts things on a plate: boundaries without labels want 80 outcomes of a family from which nothing was
@@ -49,10 +56,10 @@ class Day:
 
 
 def calendar() -> list[Day]:
-    """20 days: a camera bumped, a lens covered, the light changed, instructions mixed up, table and paint replaced."""
+    """20 days: a camera bumped, a lens covered, less light, instructions mixed up, table and paint replaced, dusk."""
     days = [Day(HOME)] * 2 + [Day(BUMPED)] * 3 + [Day(BUMPED, "garbage")] + [Day(BUMPED)]
     days += [Day(DIM)] * 3 + [Day(DIM, "poisoned")] + [Day(DIM)]
-    days += [Day(REPAINTED)] * 8
+    days += [Day(REPAINTED)] * 4 + [Day(DUSK)] * 4
     due = [sum(struck <= number for struck in STRUCK) / len(STRUCK) for number in range(len(days))]
     return [replace(day, kills_so_far=share) for day, share in zip(days, due, strict=True)]
 

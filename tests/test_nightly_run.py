@@ -140,6 +140,17 @@ def test_a_night_without_evidence_is_learned_from_again_and_says_so(nightly, com
     assert episodes(nights(nightly.work)[1].path / "pool") == everything
 
 
+@pytest.mark.parametrize(("difference", "usable"), [(0.01, True), (-0.01, False), (None, False)])
+def test_a_gain_that_so_few_episodes_cannot_prove_is_waited_for(nightly, commands, difference, usable):
+    """The champion stays, and the next night learns from these episodes again; not so if the candidate looked worse."""
+    commands.record("monday")
+    commands.good = False
+    commands.checks = [{"name": "games won", "passed": False, "figures": {"difference": difference}}]
+    assert nightly.run() == 10
+    assert report(nightly)["usable"] == usable
+    assert not report(nightly)["alarms"]
+
+
 def test_a_night_of_garbage_is_refused_before_a_game_is_played(nightly, commands):
     before = pointers(nightly)
     strict = replace(nightly, bounds=replace(CALM, garbage=0.1))

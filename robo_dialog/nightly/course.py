@@ -78,12 +78,20 @@ def _ended(chain: Chain, window: Sequence[Night]) -> Ended:
         return Ended(KEPT, str(error), usable=False, alarm="failed")
     if _undecided(found):
         return Ended(KEPT, str(found["reason"]), usable=True, alarm="undecided")
-    return Ended(PROMOTED if found["promoted"] else KEPT, str(found["reason"]), usable=bool(found["promoted"]))
+    outcome = PROMOTED if found["promoted"] else KEPT
+    return Ended(outcome, str(found["reason"]), usable=bool(found["promoted"]) or _unproven(found))
 
 
 def _undecided(found: Facts) -> bool:
     """Whether the gate found nothing wrong, and nothing that could decide: that speaks of the gate's evidence alone."""
     return [one["name"] for one in found.get("checks", []) if not one["passed"]] == ["evidence"]
+
+
+def _unproven(found: Facts) -> bool:
+    """Whether the candidate looked no worse, and was only refused because so few episodes cannot prove it."""
+    failed = [one for one in found.get("checks", []) if not one["passed"]]
+    differences = [one.get("figures", {}).get("difference") for one in failed]
+    return len(failed) == 1 and differences[0] is not None and differences[0] >= 0
 
 
 def _report(chain: Chain, before: Sequence[Night], ended: Ended, problem: str | None) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Replayed:
     """One game played anew with the questions of the record, by one detector in both roles."""
 
     game_id: int
+    episode_id: str
+    """Of the target; games about one episode are one piece of evidence."""
     family: str
     """Of the target's instruction."""
     won: bool

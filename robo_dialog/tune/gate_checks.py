@@ -66,7 +66,7 @@ def check_games(sides: Sides[Replayed] | None, limits: Limits, *, decide: bool) 
     if len(sides.candidate) < limits.fewest_games:
         told = f"{len(sides.candidate)} games decide nothing, {limits.fewest_games} would"
         return [Check("games", True, told)]
-    columns = columns_of(sides, lambda one: [(str(one.game_id), True, one.won)])
+    columns = columns_of(sides, lambda one: [(one.episode_id, True, one.won)])
     kept = _kept_answers(sides.candidate, limits)
     if sides.champion is None:
         chance = float(np.mean([one.chance for one in sides.candidate]))

@@ -11,8 +11,9 @@ from robo_dialog.errors import ConfigError
 class Limits:
     """How strict the gate is; shares lie in [0, 1]."""
 
-    margin: float = 0.05
-    """How far below the champion the 95 % interval of the deciding figure may reach."""
+    margin: float = 0.02
+    """How far below the champion the 95 % interval of the deciding figure may reach: the fewer the episodes, the larger
+    the gain that is asked for."""
     fall: float = 0.05
     """How far every other figure may fall below the champion's; in a slice, if the fall is likely no accident."""
     anchor_fall: float = 0.01

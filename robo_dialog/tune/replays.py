@@ -117,6 +117,7 @@ def _replayed(game: Dialog, p_yes: Mapping[Query, float], family: str) -> Replay
     guess = best_guess(posterior(judged, answered), np.random.default_rng([game.seed, game.game_id]))
     return Replayed(
         game_id=game.game_id,
+        episode_id=game.describer.episode_id,
         family=family,
         won=guess == game.target,
         chance=1 / len(game.candidates),
