@@ -56,6 +56,8 @@ class Relabel:
 
     def run(self) -> int:
         """Find, judge what is missing, gather, write back, summarise."""
+        import pyarrow as pa
+
         from robo_dialog.claims import claimed
         from robo_dialog.relabel.folder import RUN, LabelsFolder
         from robo_dialog.relabel.summary import Summary
@@ -63,6 +65,7 @@ class Relabel:
 
         if not self.sources:
             raise ConfigError("no SOURCE given: name files or folders with recordings")
+        pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what it was given back
         executor = self.executor.open()
         found, stage, name = self._prepared()
         shards, unread = list(cut(found.recordings, stage.identity)), found.problems

@@ -30,7 +30,7 @@ from robo_episodes.pool import write_json
 from robo_episodes.stages.stage import Shard
 
 RUN, LABELS, LINES, PROBLEMS, SUMMARY = "run.json", "labels.parquet", "labels.jsonl", "problems.jsonl", "summary.json"
-_ROW_GROUP = 16_384
+_ROW_GROUP = 4096
 _RECORDS = 512
 """Rows that are Python's objects at once."""
 

@@ -64,20 +64,23 @@ class Relabelling:
         runs = runs_at_once(self.bundle / SCORER, cores)
         judge = Judge(Detector.load(self.bundle, threads=cores // runs), self.instructions, self.time)
         with self.source.crew(cores) as crew, ThreadPoolExecutor(runs) as judges:
-            yield lambda content: self._shard(content, crew, lambda some: judges.submit(judge.judged, some), runs)
 
-    def _shard(self, content: str, crew: Crew, judge: Callable[[Episodes], Future[list[Judged]]], runs: int) -> bytes:
-        found: list[Judged] = []
+            def judged(content: str) -> Iterator[Judged]:
+                return self._judged(content, crew, lambda some: judges.submit(judge.judged, some), runs)
+
+            yield lambda content: encode(content, judged(content))
+
+    def _judged(
+        self, content: str, crew: Crew, judge: Callable[[Episodes], Future[list[Judged]]], runs: int
+    ) -> Iterator[Judged]:
         under_way: deque[Future[list[Judged]]] = deque()
         episodes = self.source.episodes(content, crew, compress=False)
         while waiting := list(islice(episodes, BATCH)):
             under_way.append(judge(waiting))
             if len(under_way) > runs:
-                found += under_way.popleft().result()
+                yield from under_way.popleft().result()
         for last in under_way:
-            found += last.result()
-        rows = [one for one in found if isinstance(one, LabelRow)]
-        return encode(content, rows, [one for one in found if isinstance(one, EpisodeWarning)])
+            yield from last.result()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,12 +139,21 @@ SCHEMA: pa.Schema = pa.schema(
 )
 
 
-def encode(shard: str, rows: Sequence[LabelRow], problems: Sequence[EpisodeWarning]) -> bytes:
+def encode(shard: str, judged: Iterable[LabelRow | EpisodeWarning]) -> bytes:
     """A shard's result as a Parquet file, whose metadata hold the shard's content and what could not be judged."""
-    told = json.dumps([[one.episode, one.code, one.text] for one in problems], ensure_ascii=False)
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
-    content = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_PROBLEMS: told, _SHARD: shard}), content, compression="zstd")
+    told, content = [], io.BytesIO()
+    waiting: list[dict[str, Any]] = []
+    with pq.ParquetWriter(content, SCHEMA, compression="zstd") as writer:
+        for one in judged:
+            if isinstance(one, EpisodeWarning):
+                told.append([one.episode, one.code, one.text])
+                continue
+            waiting.append(asdict(one))
+            if len(waiting) == _ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_pylist(waiting, schema=SCHEMA))
+                waiting = []
+        writer.write_table(pa.Table.from_pylist(waiting, schema=SCHEMA))
+        writer.add_key_value_metadata({_PROBLEMS: json.dumps(told, ensure_ascii=False), _SHARD: shard})
     return content.getvalue()
 
 
@@ -161,12 +170,12 @@ def tables(path: Path) -> Iterator[pa.Table]:
 
 def problems(path: Path) -> list[EpisodeWarning]:
     """What a shard's result says could not be judged."""
-    return [EpisodeWarning(*one) for one in json.loads(pq.read_schema(path).metadata[_PROBLEMS])]
+    return [EpisodeWarning(*one) for one in json.loads(pq.read_metadata(path).metadata[_PROBLEMS])]
 
 
 def shard_of(path: Path) -> str:
     """The content of the shard that a result is of."""
-    content: bytes = pq.read_schema(path).metadata[_SHARD]
+    content: bytes = pq.read_metadata(path).metadata[_SHARD]
     return content.decode()
 
 
