@@ -1,6 +1,6 @@
 """A simulated season: does a detector that learns every night beat one that never does, whatever happens meanwhile?
 
-    python benchmarks/nightly.py [--episodes 240] [--games 20000] [--labelled 0]
+    python benchmarks/nightly.py [--episodes 240] [--games 12000] [--labelled 0]
 
 Night by night and resumable: new episodes of a lab that drifts, the real command, a real server of the store and a
 robot that never stops asking. Some nights are killed again and again. Every day's champion is measured on held-out
@@ -54,8 +54,8 @@ class Options:
     """Labelled episodes of each lab that measure, and do nothing else."""
     labelled: int = 0
     """Labelled episodes of each lab that the gate may see."""
-    games: int = 20_000
-    improve: tuple[str, ...] = ("--tune.steps", "100", "--tune.batch", "16")
+    games: int = 12_000
+    improve: tuple[str, ...] = ("--tune.steps", "60", "--tune.batch", "16")
     """Words for the command `improve`: a night is to be short."""
     window: int = 3
     """Nights whose episodes are learned from together."""

@@ -111,6 +111,7 @@ class Commands:
         played = {"games": 10, "won": 6, "kept": 5, "distinct_2": 0.2, "lucky_share": 0.25}
         played |= {"expected_lucky_share": 0.25, **self.figures}
         last = {"played": played, "alarms": [], "promoted": self.good_round, "reason": "answers less consistently"}
+        last |= {"checks": self.checks}
         return Ran(0, {"bundle": str(bundle), "rounds": [last]})
 
     def _promote(self, words: Sequence[str], options: dict[str, str]) -> Ran:

@@ -141,10 +141,11 @@ def test_a_night_without_evidence_is_learned_from_again_and_says_so(nightly, com
 
 
 @pytest.mark.parametrize(("difference", "usable"), [(0.01, True), (-0.01, False), (None, False)])
-def test_a_gain_that_so_few_episodes_cannot_prove_is_waited_for(nightly, commands, difference, usable):
+@pytest.mark.parametrize("good_round", [True, False])
+def test_a_gain_that_so_few_episodes_cannot_prove_is_waited_for(nightly, commands, good_round, difference, usable):
     """The champion stays, and the next night learns from these episodes again; not so if the candidate looked worse."""
     commands.record("monday")
-    commands.good = False
+    commands.good, commands.good_round = False, good_round
     commands.checks = [{"name": "games won", "passed": False, "figures": {"difference": difference}}]
     assert nightly.run() == 10
     assert report(nightly)["usable"] == usable

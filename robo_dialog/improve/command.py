@@ -105,6 +105,7 @@ class Improve:
             "talks": tuned["talks"],
             "promoted": decision["promoted"],
             "reason": decision["reason"],
+            "checks": decision["checks"],
             "alarms": alarms([*(one["played"] for one in before), played]),
             "evaluation": self._measured(candidate, this.folder),
             "played": played,

@@ -161,8 +161,9 @@ class Chain:
             return read_json(path / DECISION) if there else {"promoted": False, "reason": "nothing was improved"}
         if self.checkpoint is None and not self.sources.labelled:
             # New boundaries for the old weights say the same in games, so games cannot tell whether they are worse.
-            reason = f"no round was kept: {self._improved['rounds'][-1]['reason']}"
-            return {"promoted": False, "reason": reason, "candidate": version}
+            last = self._improved["rounds"][-1]
+            reason = f"no round was kept: {last['reason']}"
+            return {"promoted": False, "reason": reason, "candidate": version, "checks": last["checks"]}
         words = ["promote", str(self.candidate), "--store", str(self.store.root), "--games", str(games)]
         words += ["--out", str(path / DECISION), "--margins", str(path / "margins")]
         if self.sources.labelled:

@@ -164,7 +164,7 @@ def tables(path: Path) -> Iterator[pa.Table]:
         OSError, pa.ArrowException: the file is damaged.
     """
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE):
+        for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
             yield pa.Table.from_batches([batch.replace_schema_metadata(None)], SCHEMA)
 
 
