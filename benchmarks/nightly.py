@@ -1,6 +1,6 @@
 """A simulated season: does a detector that learns every night beat one that never does, whatever happens meanwhile?
 
-    python benchmarks/nightly.py [--episodes 240] [--games 12000] [--labelled 0]
+    python benchmarks/nightly.py [--episodes 200] [--games 10000] [--labelled 0]
 
 Night by night and resumable: new episodes of a lab that drifts, the real command, a real server of the store and a
 robot that never stops asking. Some nights are killed again and again. Every day's champion is measured on held-out
@@ -48,14 +48,14 @@ CAMERAS = ("front", "side", "wrist")
 class Options:
     """How much is done."""
 
-    episodes: int = 240
+    episodes: int = 200
     """New episodes a night."""
     held_out: int = 200
     """Labelled episodes of each lab that measure, and do nothing else."""
     labelled: int = 0
     """Labelled episodes of each lab that the gate may see."""
-    games: int = 12_000
-    improve: tuple[str, ...] = ("--tune.steps", "60", "--tune.batch", "16")
+    games: int = 10_000
+    improve: tuple[str, ...] = ("--tune.steps", "60", "--tune.batch", "16", "--gate-games", "400")
     """Words for the command `improve`: a night is to be short."""
     window: int = 3
     """Nights whose episodes are learned from together."""
@@ -143,7 +143,11 @@ def configured(options: Options, robot: Robot, day: Day) -> list[str]:
         "budget": {"games": options.games, "free_gigabytes": 0},
         "memory": {"window": options.window, "bundles": 8},
         "server": {"address": robot.address},
-        "options": {"ingest": ["--cameras", *CAMERAS], "improve": options.improve},
+        "options": {
+            "ingest": ["--cameras", *CAMERAS],
+            "improve": options.improve,
+            "promote": ["--most-games", "400"],
+        },
     }
     if options.labelled:
         config["labelled"] = [str(labelled_pool(options, day, "labelled", options.labelled, seed=2))]

@@ -37,13 +37,16 @@ class RoundSettings:
     held_out: float = 0.25
     """Share of the episodes from which nothing is learned: boundaries of success are found on them, and the gate looks
     at games about them."""
+    gate_games: int = 1000
+    """Games that the gate plays anew, at most."""
     seed: int = 0
     play: Annotated[Settings, tyro.conf.arg(prefix_name=True)] = field(default_factory=games_of_a_round)
     tune: Annotated[TuneSettings, tyro.conf.arg(prefix_name=True)] = field(default_factory=tuning_of_a_round)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.rounds < 1 or self.games < 1 or self.seed < 0:
-            raise ConfigError(f"rounds {self.rounds} and games {self.games} must be at least 1, seed {self.seed} 0")
+        if min(self.rounds, self.games, self.gate_games) < 1 or self.seed < 0:
+            counts = f"rounds {self.rounds}, games {self.games} and gate_games {self.gate_games}"
+            raise ConfigError(f"{counts} must be at least 1, seed {self.seed} 0")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}, expected a share between 0 and 1")

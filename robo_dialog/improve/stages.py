@@ -45,9 +45,6 @@ from robo_dialog.tune.unlabelled import calibrate_without_labels
 from robo_dialog.vlm.choice import ModelChoice
 from robo_episodes.pool import FramePool, write_json
 
-GATE_GAMES = 1000
-"""Games that the gate plays anew, at most."""
-
 
 @dataclass(frozen=True)
 class Round:
@@ -155,7 +152,7 @@ def gate(
     path = this.folder / "gate.json"
     if not path.exists():
         games = [dialog for dialog in read_dialogs(this.folder / "games" / DIALOGS) if _may_decide(dialog, settings)]
-        grounds = Grounds(games=Games(FramePool.open(pool), games[:GATE_GAMES]), anchor=anchors)
+        grounds = Grounds(games=Games(FramePool.open(pool), games[: settings.gate_games]), anchor=anchors)
         decision = decide(gather(candidate, this.champion, grounds).evidence, limits)
         write_json(path, decision.as_json())
     return read_json(path)
