@@ -161,7 +161,7 @@ def test_collapsed_questions_and_constant_answers_raise_alarms() -> None:
     assert alarms([{**healthy, "warnings": ["pixel talk"]}]) == ["pixel talk"]
 
 
-@pytest.mark.parametrize("changed", [{"rounds": 0}, {"games": 0}, {"held_out": 1.0}, {"seed": -1}])
+@pytest.mark.parametrize("changed", [{"rounds": 0}, {"games": 0}, {"gate_games": 0}, {"held_out": 1.0}, {"seed": -1}])
 def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RoundSettings(**changed)
