@@ -35,7 +35,7 @@ REPAINTED = replace(
     noise=(4.0, 6.0),
 )
 DUSK = replace(REPAINTED, name="dusk", light=(0.6, 0.7), warmth=(0.08, 0.13), gamma=(1.1, 1.2), noise=(5.0, 7.0))
-"""The first detector is right in 73 %. Under the light of `dim`, where it is right in 55 %, games teach nothing that
+"""The first detector is right in 76 %. Under the light of `dim`, where it is right in 55 %, games teach nothing that
 lasts: who is nearly blind cannot teach himself."""
 Spoiled = Literal["", "garbage", "poisoned"]
 SKILL = FAMILIES.index("place")

@@ -38,7 +38,9 @@ class Robot:
 
     def _ask(self) -> None:
         with stub_of(self._address) as stub:
-            while not self._over.is_set():
+            over = False
+            while not over:
+                over = self._over.is_set()  # and asks once more: the last publication is to be seen
                 try:
                     digest = stub.IsSuccess(question(), timeout=LONG_S).model_digest
                 except grpc.RpcError as error:
