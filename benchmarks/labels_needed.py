@@ -31,7 +31,8 @@ from robo_dialog.tune.metrics import auroc, balanced_accuracy
 from robo_episodes.pool import FramePool
 
 RUNS = Path(__file__).parent / "results" / "labels_needed.jsonl"
-BATCH, STEPS, RATE = 64, 300, 1e-3
+BATCH, STEPS, RATE = 64, 1500, 1e-3
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 WORDS = 32
 """Length of what stands for the instruction."""
 Frames = npt.NDArray[np.uint8]
@@ -81,12 +82,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Frames, instructions: Sequence[str]) -> Tensor:
         """Logits (N,)."""
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = torch.from_numpy(images).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
         said = [[self._numbers.get(word, 0) for word in words(text)] for text in instructions]
         ends = np.cumsum([0, *map(len, said)])[:-1]
-        numbers = torch.tensor([number for one in said for number in one])
+        numbers = torch.tensor([number for one in said for number in one], device=DEVICE)
         seen = self.seeing(pixels).pooler_output.flatten(1)
-        read = self.reading(numbers, torch.from_numpy(ends))
+        read = self.reading(numbers, torch.from_numpy(ends).to(DEVICE))
         logits: Tensor = self.judging(torch.cat([seen, read], 1)).squeeze(1)
         return logits
 
@@ -128,13 +129,13 @@ def read(path: Path) -> Labelled:
 def trained(examples: Labelled, seed: int) -> Classifier:
     """A classifier of these examples, seen under slight changes of light and place."""
     torch.manual_seed(seed)
-    model = Classifier(sorted({word for text in examples.instructions for word in words(text)}))
+    model = Classifier(sorted({word for text in examples.instructions for word in words(text)})).to(DEVICE)
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, STEPS)
     loss = nn.BCEWithLogitsLoss()
     for images, instructions, labels in batches(examples, seed):
         optimiser.zero_grad()
-        loss(model(images, instructions), labels).backward()
+        loss(model(images, instructions), labels.to(DEVICE)).backward()
         optimiser.step()
         schedule.step()
     return model.eval()
@@ -153,7 +154,7 @@ def judged(model: Classifier, test: Labelled) -> dict[str, float]:
     """Figures on episodes, logits averaged over cameras."""
     with torch.inference_mode():
         parts = [
-            model(test.images[start : start + BATCH], test.instructions[start : start + BATCH]).numpy()
+            model(test.images[start : start + BATCH], test.instructions[start : start + BATCH]).cpu().numpy()
             for start in range(0, len(test.labels), BATCH)
         ]
     count = int(test.episodes.max()) + 1

@@ -57,6 +57,8 @@ class Variant:
     """Filters left out."""
     spread: float = 0.0
     """Least spread of the answers to every question of a game, beyond the filter's own."""
+    tune: Mapping[str, float] = field(default_factory=dict)
+    """Settings of tuning that are not those of the recipe."""
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -75,6 +77,13 @@ VARIANTS: Mapping[str, Variant] = {
     "nearest": Variant(mix=Mix(same_task=0, nearest=1)),
     "random": Variant(mix=Mix(same_task=0, random=1)),
     "half_nearest": Variant(mix=Mix(same_task=1, nearest=1)),
+    "steps_60": Variant(tune={"steps": 60}),
+    "steps_60_batch_16": Variant(tune={"steps": 60, "batch": 16}),
+    "steps_480": Variant(tune={"steps": 480}),
+    "rate_1e-3": Variant(tune={"rate": 1e-3}),
+    "rank_8": Variant(tune={"rank": 8, "alpha": 16}),
+    "anchors_none": Variant(tune={"anchor_share": 0.0}),
+    "anchors_half": Variant(tune={"anchor_share": 0.5}),
 }
 """`lucky` and `position_biased` never apply to a Guesser that weighs answers, nor do `duplicate_question` and
 `degenerate` to questions of a bank, which holds none such."""
@@ -121,7 +130,8 @@ def _one(lab: Lab, name: str, *, tune: bool) -> None:
         image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(lab.pool)).image)
         examples = examples_of(describer_rows([replace(one, kept=True) for one in kept], image_of))
         if not (folder / "model").exists():
-            tune_on(examples, "tiny", folder / "model", lab.anchors, lab.settings)
+            tuning = replace(lab.settings, tune=replace(lab.settings.tune, **VARIANTS[name].tune))
+            tune_on(examples, "tiny", folder / "model", lab.anchors, tuning)
         model = str(folder / "model")
         bundle = detector_of(model, lab.pool, folder / "bundle", Lineage("tiny"), lab.settings.held_out)
         figures = lab.figures(bundle, model, folder)

@@ -18,9 +18,9 @@ from robo_episodes.sim.scene import Scene, Thing
 from robo_episodes.sim.state import Goal, State
 
 
-@pytest.fixture(scope="module")
-def built() -> tuple:
-    return build(seed=1)
+@pytest.fixture(scope="module", params=["llama", "qwen3"])
+def built(request: pytest.FixtureRequest) -> tuple:
+    return build(seed=1, text=request.param)
 
 
 def pictures(count: int) -> np.ndarray:
@@ -65,6 +65,11 @@ def test_only_the_models_own_words_are_targets(built: tuple) -> None:
     batch = Packer(processor.tokenizer).pack([Row((0,), (talk,))])
     learned = batch.targets[batch.targets != IGNORED]
     assert processor.tokenizer.decode(learned) == " yes<end_of_utterance>"
+
+
+def test_the_other_language_side_is_as_large() -> None:
+    llama, qwen3 = (sum(p.numel() for p in build(text=text)[0].parameters()) for text in ("llama", "qwen3"))
+    assert 0.9 < qwen3 / llama < 1.1
 
 
 def test_any_text_can_be_encoded_and_read_back(built: tuple) -> None:

@@ -74,10 +74,11 @@ class Improve:
 
     def _rounds(self, anchors: Sequence[Example]) -> dict[str, Any]:
         from robo_dialog.detect.manifest import Lineage
-        from robo_dialog.improve.stages import Round, detector_of
+        from robo_dialog.improve.stages import Round, detector_of, shipped_bundle
 
         model, held_out = self.model, self.settings.held_out
-        bundle = detector_of(model, self.pool, self.out / BASE / "bundle", Lineage(model), held_out)
+        out, shipped = self.out / BASE / "bundle", shipped_bundle(model)
+        bundle = detector_of(model, self.pool, out, Lineage(model), held_out, shipped)
         found: dict[str, Any] = {"base": self._measured(bundle, self.out / BASE), "rounds": [], "bundle": str(bundle)}
         for number in range(1, self.settings.rounds + 1):
             this = Round(self.out / f"round-{number}", number, model, bundle)

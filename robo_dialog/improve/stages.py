@@ -114,18 +114,26 @@ def tune_on(
     return {"model": model, **vars(tuned), "yes_share": said.count("yes") / len(said)}
 
 
-def detector_of(model: str, pool: Path, out: Path, lineage: Lineage, held_out: float) -> Path:
+def shipped_bundle(model: str) -> Path | None:
+    """The detector that a model is shipped as; None where there is none."""
+    return embedded_bundle() if model == "tiny" else None
+
+
+def detector_of(
+    model: str, pool: Path, out: Path, lineage: Lineage, held_out: float, shipped: Path | None = None
+) -> Path:
     """The bundle of a checkpoint, calibrated without labels on the outcomes of the pool that nothing was learned from.
 
-    `tiny` as it is shipped has learned from none, so all are looked at, and where they show no boundary of success its
-    own stays. A tuned model's boundary is at even odds, where the answers turned that it has learned.
+    A model as it is `shipped` has learned from none, so all are looked at, and where they show no boundary of success
+    that of its own bundle stays. A tuned model's boundary is at even odds, where the answers turned that it has
+    learned.
     """
     if (out / MANIFEST).exists():
         return out
-    plain, shipped = out.with_name(f"{out.name}.plain"), model == "tiny"
+    plain = out.with_name(f"{out.name}.plain")
     if not (plain / MANIFEST).exists():
-        export_bundle(embedded_model() if shipped else Path(model), plain, lineage=lineage, name="detector")
-    before = Detector.load(embedded_bundle()).calibration if shipped else Calibration()
+        export_bundle(embedded_model() if model == "tiny" else Path(model), plain, lineage=lineage, name="detector")
+    before = Detector.load(shipped).calibration if shipped else Calibration()
     judge, frames = BundleJudge(Detector.load(plain)), FramePool.open(pool)
     views = views_of(frames, augmentations=1)
     seen = [one for one in views.outcomes if shipped or is_held_out(one.episode_id, held_out)]

@@ -1,13 +1,16 @@
 """The architecture of `tiny`: SmolVLM of transformers at 3 million parameters, with its own tokenizer and processor.
 
-Knows no data and no training; `build` gives random weights.
+Its language side is a Llama; a Qwen3 of the same size (grouped attention heads, normalised queries and keys) can take
+its place, to see whether what is true of `tiny` is true of another model. Knows no data and no training; `build` gives
+random weights.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robo_dialog.pretrain.questions import corpus
+from robo_dialog.pretrain.recipe import Text
 
 if TYPE_CHECKING:
     from transformers import Idefics3Processor, PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForConditionalGeneration
@@ -34,6 +37,11 @@ CHAT_TEMPLATE = (
 """SmolVLM's own template, with a space before every text so that words keep one token wherever they stand, and with the
 marks by which trainers (TRL's `assistant_only_loss`) find what the assistant says."""
 
+_HEADS: dict[Text, dict[str, Any]] = {
+    "llama": {"num_key_value_heads": HEADS},
+    "qwen3": {"num_key_value_heads": HEADS // 2, "head_dim": TEXT_WIDTH // HEADS},
+}
+
 SPECIAL_TOKENS = (
     "<pad>",
     "<|im_start|>",
@@ -44,14 +52,14 @@ SPECIAL_TOKENS = (
 )
 
 
-def build(seed: int = 0) -> tuple[SmolVLMForConditionalGeneration, Idefics3Processor]:
+def build(seed: int = 0, text: Text = "llama") -> tuple[SmolVLMForConditionalGeneration, Idefics3Processor]:
     """A randomly initialised model (float32, evaluation mode) and its processor."""
     import torch
     from transformers import SmolVLMForConditionalGeneration
 
     processor = build_processor()
     torch.manual_seed(seed)
-    model = SmolVLMForConditionalGeneration(config(processor.tokenizer)).eval()
+    model = SmolVLMForConditionalGeneration(config(processor.tokenizer, text)).eval()
     return model, processor
 
 
@@ -113,8 +121,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:
-    """SmolVLM configuration for `tokenizer`."""
+def config(tokenizer: PreTrainedTokenizerFast, text: Text = "llama") -> SmolVLMConfig:
+    """SmolVLM configuration for `tokenizer`, with this kind of model on the language side."""
     from transformers import SmolVLMConfig
 
     return SmolVLMConfig(
@@ -132,12 +140,12 @@ def config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:
             "max_image_size": {"longest_edge": IMAGE_SIZE},
         },
         text_config={
-            "model_type": "llama",
+            "model_type": text,
             "hidden_size": TEXT_WIDTH,
             "intermediate_size": 3 * TEXT_WIDTH,
             "num_hidden_layers": TEXT_LAYERS,
             "num_attention_heads": HEADS,
-            "num_key_value_heads": HEADS,
+            **_HEADS[text],
             "vocab_size": len(tokenizer),
             "max_position_embeddings": MAX_LENGTH,
             "bos_token_id": tokenizer.bos_token_id,

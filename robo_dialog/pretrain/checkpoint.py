@@ -26,7 +26,8 @@ class Checkpoint:
             for index, weight in enumerate(optimiser.weights):
                 kinds = [name.rsplit(".", 1)[0] for name in self.tensors if name.endswith(f".{index}")]
                 weight.copy_(self.tensors[f"weight.{index}"])
-                optimiser.remember(index, {k: self.tensors[f"{k}.{index}"] for k in kinds if k != "weight"})
+                state = {kind: self.tensors[f"{kind}.{index}"].to(weight.device) for kind in kinds if kind != "weight"}
+                optimiser.remember(index, state)
 
 
 def write_checkpoint(path: Path, stage: int, step: int, optimiser: Optimiser) -> None:

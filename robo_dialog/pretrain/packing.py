@@ -60,6 +60,10 @@ class Batch:
     segments: torch.Tensor
     images: torch.Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
 
 class Packer:
     """Turns rows into tensors with the tokenizer of `tiny`."""
@@ -136,7 +140,8 @@ def attention_mask(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     same = segments[:, :, None] == segments[:, None, :]
     visible = causal & (same | (segments == PREFIX)[:, None, :])
-    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[:, None]
+    nothing = torch.zeros(visible.shape, dtype=dtype, device=segments.device)
+    return nothing.masked_fill(~visible, torch.finfo(dtype).min)[:, None]
 
 
 def image_features(model: SmolVLMForConditionalGeneration, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Text = Literal["llama", "qwen3"]
+"""Architecture of the language side, as transformers names it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Recipe:
     """Everything that decides the weights besides the frames. Steps are optimiser steps, batches are images."""
 
     seed: int = 0
+    text: Text = "llama"
+    """Architecture of the language side; `tiny` as it is shipped has the first."""
     vision_steps: int = 2500
     """The vision tower alone, on the dense labels."""
     vision_batch: int = 48

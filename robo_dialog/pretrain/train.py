@@ -45,7 +45,8 @@ class Progress:
 
 
 class Trainer:
-    """Weights in bfloat16 with float32 masters (the fastest exact-enough way on a CPU), one-cycle rate.
+    """Weights in bfloat16 with float32 masters (the fastest exact-enough way on a CPU), one-cycle rate; on a GPU if
+    there is one.
 
     Every step's data is a pure function of (seed, stage, step), so that a resumed run equals an uninterrupted one.
     """
@@ -54,12 +55,14 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.frames = recipe, frames
         self._checkpoint = folder / "checkpoint.safetensors"
-        self.model, self.processor = build(recipe.seed)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model, self.processor = build(recipe.seed, recipe.text)
         heads = {
             "things": torch.nn.Linear(VISION_WIDTH, len(THINGS)),
             "places": torch.nn.Linear(VISION_WIDTH, len(PLACES)),
         }
-        self.dense = torch.nn.ModuleDict(heads)
+        self.dense = torch.nn.ModuleDict(heads).to(self._device)
+        self.model.to(self._device)
         self._parameters = dict([*self.model.named_parameters(), *self.dense.named_parameters()])
         self._master = {name: p.detach().clone() for name, p in self._parameters.items()}
         self.model.to(torch.bfloat16).train()
@@ -70,9 +73,8 @@ class Trainer:
         self._packer = Packer(self.processor.tokenizer)
         self._image_token = int(self.model.config.image_token_id)
         self._images = torch.from_numpy(frames.images)
-        self._wanted = {
-            name: torch.from_numpy(getattr(frames, name)).long().flatten(1) for name in ("things", "places")
-        }
+        dense = {"things": frames.things, "places": frames.places}
+        self._wanted = {name: torch.from_numpy(one).to(self._device).long().flatten(1) for name, one in dense.items()}
         self._groups = _by_family(frames)
 
     def run(self) -> Iterator[Progress]:
@@ -110,7 +112,7 @@ class Trainer:
         self.processor.save_pretrained(out)
 
     def _pixels(self, picks: list[int]) -> torch.Tensor:
-        return self._images[picks].permute(0, 3, 1, 2).to(torch.bfloat16) / 127.5 - 1.0
+        return self._images[picks].to(self._device).permute(0, 3, 1, 2).to(torch.bfloat16) / 127.5 - 1.0
 
     def _vision(self, rng: np.random.Generator) -> tuple[torch.Tensor, float]:
         picks = rng.integers(0, len(self.frames), self.recipe.vision_batch).tolist()
@@ -123,7 +125,7 @@ class Trainer:
         for name, head in self.dense.items():
             logits = head(patches).float().flatten(0, 1)
             wanted = self._wanted[name][picks].flatten()
-            weights = torch.ones(logits.shape[1])
+            weights = torch.ones(logits.shape[1], device=self._device)
             weights[0] = NOTHING_WEIGHT
             losses.append(F.cross_entropy(logits, wanted, weight=weights))
             right.append(logits.argmax(1) == wanted)
@@ -140,7 +142,8 @@ class Trainer:
         return loss + self.recipe.dense_weight * dense, right
 
     def _talk_loss(self, features: torch.Tensor, rows: list[Row]) -> tuple[torch.Tensor, float]:
-        logits, targets, weights = forward(self.model, features, self._packer.pack(rows), self._image_token)
+        batch = self._packer.pack(rows).to(self._device)
+        logits, targets, weights = forward(self.model, features, batch, self._image_token)
         losses = F.cross_entropy(logits, targets, reduction="none")
         sure = weights == 1.0
         right = float((logits.argmax(1) == targets)[sure].float().mean())

@@ -37,7 +37,8 @@ class TuneSettings:
     patience: int = 3
     """Checks in a row without a better loss on what is held out after which tuning stops; 10 checks a run."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the frozen weights; `auto`: bfloat16 on a GPU, float32 on a CPU. What LoRA adds is always float32."""
+    """Of the frozen weights; `auto`: bfloat16 on a GPU for a checkpoint that is stored so, else float32. What
+    LoRA adds is always float32."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -113,8 +113,6 @@ def tune(
 
 def _loaded(model: str | Path, settings: TuneSettings) -> tuple[Any, Any, torch.dtype]:
     """Processor, network in the precision of tuning, and the precision of the checkpoint."""
-    cuda = torch.cuda.is_available()
-    wanted = settings.precision if settings.precision != "auto" else "bfloat16" if cuda else "float32"
     processor = load_processor(model)
     try:
         network: Any = AutoModelForImageTextToText.from_pretrained(
@@ -123,6 +121,8 @@ def _loaded(model: str | Path, settings: TuneSettings) -> tuple[Any, Any, torch.
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error
     stored = network.dtype
+    fast = stored == torch.bfloat16 and torch.cuda.is_available()
+    wanted = settings.precision if settings.precision != "auto" else "bfloat16" if fast else "float32"
     return processor, network.to(getattr(torch, wanted)).to(processes().device), stored
 
 
