@@ -14,7 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,10 @@ from robo_dialog.play.filters import uninformative
 from robo_dialog.play.frames import FrameStore
 from robo_dialog.play.rows import describer_rows, settled
 from robo_dialog.play.rules import Rules
-from robo_dialog.play.run_folder import ANSWERS, DIALOGS, PREPARATION
-from robo_dialog.play.settings import Mix, Pairing
+from robo_dialog.play.run_folder import ANSWERS, DIALOGS, PREPARATION, RUN, read_json
+from robo_dialog.play.settings import Mix, Pairing, Settings
 from robo_dialog.tune.examples import examples_of
-from robo_episodes.pool import FramePool
+from robo_episodes.pool import FramePool, write_json
 
 RUNS = Path(__file__).parent / "results" / "recipe.jsonl"
 NOTES = {
@@ -43,6 +43,8 @@ NOTES = {
     "answers": "answers that are learned, each once",
     "right": "share of them that is right by the simulator's truth",
     "balanced_accuracy": "on labelled `target` episodes, after tuning; left out where nothing was tuned",
+    "points": "balanced accuracy beside the whole recipe's, same seed and same machine, mean over seeds",
+    "least": "the same of the seed that fares worst, `most` of the one that fares best",
 }
 
 
@@ -149,13 +151,22 @@ def _played(lab: Lab, variant: Variant, folder: Path) -> Iterator[Dialog]:
     games = theirs
     if play != lab.settings.play:
         games = folder / "games"
-        games.mkdir(parents=True, exist_ok=True)
-        for name in (PREPARATION, ANSWERS):
-            if not (games / name).exists():
-                shutil.copyfile(theirs / name, games / name)
+        if not games.exists():
+            _begun(theirs, games, play)
         play_round(Round(folder, 1, "tiny", Path()), lab.pool, replace(lab.settings, play=play))
     held_out = lab.settings.held_out
     return (one for one in read_dialogs(games / DIALOGS) if not is_held_out(one.describer.episode_id, held_out))
+
+
+def _begun(theirs: Path, games: Path, play: Settings) -> None:
+    """A run by other rules that knows already what the model thought of and answered in theirs."""
+    part = games.with_name("games.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    write_json(part / RUN, {**read_json(theirs / RUN), "settings": asdict(play)})
+    for name in (PREPARATION, ANSWERS):
+        shutil.copyfile(theirs / name, part / name)
+    part.replace(games)
 
 
 def _keeps(variant: Variant, dialog: Dialog) -> bool:
@@ -178,8 +189,21 @@ def write_report() -> None:
             if tuned and key in tuned[0]:
                 figures[f"{name}_{key}"] = round(float(np.mean([one[key] for one in tuned])), 4)
         if tuned:
-            figures[f"{name}_seeds"] = len({one["seed"] for one in tuned})
+            figures[f"{name}_seeds"] = len(tuned)
+        if points := list(_points(tuned)):
+            parts = {"points": np.mean(points), "least": min(points), "most": max(points)}
+            figures |= {f"{name}_{key}": round(float(value), 2) for key, value in parts.items()}
     record("recipe", figures, NOTES)
+
+
+def _points(tuned: Sequence[Mapping[str, Any]]) -> Iterator[float]:
+    """Balanced accuracy minus that of the recipe, wherever that was run on the same pool."""
+    key = "balanced_accuracy"
+    whole = {(one["seed"], one["machine"]): one[key] for one in runs() if one["variant"] == "recipe" and key in one}
+    for one in tuned:
+        beside = whole.get((one["seed"], one["machine"]))
+        if one["variant"] != "recipe" and key in one and beside is not None:
+            yield 100 * (one[key] - beside)
 
 
 if __name__ == "__main__":
