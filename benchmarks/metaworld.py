@@ -217,6 +217,7 @@ def measured(lab: Lab) -> tuple[dict[str, float], dict[str, str]]:
         "base": lab.bundle,
         "recalibrated": run / "base" / "bundle",
         "improved": Path(found["bundle"]),
+        "last_round": run / f"round-{len(found['rounds'])}" / "bundle",
         "supervised": supervised(lab),
     }
     held_out = FramePool.open(lab.pool(lab.options.split, "judged"))
