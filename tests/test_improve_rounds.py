@@ -161,6 +161,12 @@ def test_collapsed_questions_and_constant_answers_raise_alarms() -> None:
     assert alarms([{**healthy, "warnings": ["pixel talk"]}]) == ["pixel talk"]
 
 
+@pytest.mark.parametrize(("lost", "rings"), [(590, False), (670, True)])
+def test_a_model_that_wins_hardly_more_than_by_luck_raises_an_alarm(lost: int, *, rings: bool) -> None:
+    played = {"games": 1100, "aborted": 100, "rejected": {"lost": lost}, "expected_lucky_share": 0.25}
+    assert ["33% of the games were won, 25% is luck" in one for one in alarms([played])] == [True] * rings
+
+
 @pytest.mark.parametrize("changed", [{"rounds": 0}, {"games": 0}, {"gate_games": 0}, {"held_out": 1.0}, {"seed": -1}])
 def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(ConfigError):

@@ -10,6 +10,10 @@ LEAST_DIVERSITY = 0.5
 YES_SHARES = (0.1, 0.9)
 """Shares of "yes" among kept answers outside of which a model agrees, or disagrees, with everything."""
 
+LEAST_SIGHT = 0.10
+"""How much more often than by luck games must be won: where the first round of a study gained, they were won 14 to 18
+points more often, and where it gained nothing, 8 (docs/study.md)."""
+
 
 def alarms(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is wrong with the last of some rounds.
@@ -25,4 +29,10 @@ def alarms(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
     yes = last.get("yes_share")
     if yes is not None and not YES_SHARES[0] <= yes <= YES_SHARES[1]:
         found.append(f"{yes:.0%} of the kept answers are yes: the model says the same to everything")
+    luck, played = last.get("expected_lucky_share"), last.get("games", 0) - last.get("aborted", 0)
+    if luck is not None and played and (won := 1 - last["rejected"].get("lost", 0) / played) < luck + LEAST_SIGHT:
+        found.append(
+            f"{won:.0%} of the games were won, {luck:.0%} is luck: the model hardly sees what is asked, and can hardly "
+            "teach itself; begin with one that knows more of these tasks"
+        )
     return found

@@ -1,0 +1,85 @@
+"""docs/study.md against benchmarks/results."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from conftest import REPOSITORY
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+PAGE = (REPOSITORY / "docs" / "study.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def rows(title: str) -> dict[str, list[str]]:
+    """Cells of a table by the name that a row begins with."""
+    found = re.findall(r"^\| `(\w+)`: [^|]*\| (.*) \|$", section(title), re.MULTILINE)
+    assert found
+    return {name: cells.split(" | ") for name, cells in found}
+
+
+def figures(name: str) -> dict[str, float]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def test_what_of_the_recipe_counts():
+    found = figures("recipe")
+    for name, cells in rows("What of the recipe counts").items():
+        points = [found[f"{name}_{key}"] for key in ("points", "least", "most") if name != "recipe"]
+        beside = "{:+.1f} ({:+.1f}, {:+.1f})".format(*points) if points else ""
+        shares = [percent(found[f"{name}_{key}"]) for key in ("right", "balanced_accuracy")]
+        wanted = [f"{found[f'{name}_answers']:,.0f}", *shares, beside, percent(found[f"{name}_source"])]
+        assert [cell.strip() for cell in cells] == wanted
+        assert found[f"{name}_seeds"] == 2
+
+
+def test_which_game():
+    runs = [json.loads(line) for line in (RESULTS / "recipe.jsonl").read_text().splitlines()]
+    for name, cells in rows("Which game").items():
+        one = next(run for run in runs if (run["variant"], run["seed"]) == (name, 2))
+        assert cells == [f"{one['kept']:,}", f"{one['answers']:,}", percent(one["right"])]
+
+
+def test_how_many_labels_are_as_good():
+    runs = [json.loads(line) for line in (RESULTS / "labels_needed.jsonl").read_text().splitlines()]
+    told = re.findall(r"^\| ([\d,]+) \| (.*) \| (.*) \|$", section("How many labels are as good"), re.MULTILINE)
+    sizes = sorted({run["episodes"] for run in runs})
+    assert [size for size, *_ in told] == [f"{size:,}" for size in sizes]
+    for (_, *cells), size in zip(told, sizes, strict=True):
+        same = [run for run in runs if run["episodes"] == size]
+        assert len({run["seed"] for run in same}) == 2
+        accuracy, area = (float(np.mean([run[key] for run in same])) for key in ("balanced_accuracy", "auroc"))
+        assert cells == [percent(accuracy), f"{area:.3f}"]
+
+
+def test_what_it_is_worth_elsewhere():
+    found = figures("transfer")
+    for name, cells in rows("What it is worth elsewhere").items():
+        both = [
+            (found[f"{name}_{d}_balanced_accuracy"], found[f"{name}_{d}_auroc"]) for d in ("source", "target", "far")
+        ]
+        assert cells == [f"{percent(accuracy)} ({area:.3f})" for accuracy, area in both]
+
+
+def test_a_second_simulator():
+    found = figures("metaworld")
+    for name, cells in rows("A second simulator").items():
+        shares = [percent(found[f"{name}_{key}"]) for key in ("balanced_accuracy", "ranking_share")]
+        assert cells == [shares[0], f"{found[f'{name}_auroc']:.3f}", shares[1]]
+
+
+@pytest.mark.parametrize("name", ["lucky_share", "won_same_view", "won_cross_view"])
+def test_luck_and_pixel_talk(name):
+    value = figures("play")[name]
+    assert any(told in section("Luck and pixel talk") for told in (f"{value}", f"{100 * value:.1f} %"))
