@@ -17,7 +17,7 @@ import numpy as np
 
 from robo_dialog.detect.manifest import Lineage
 from robo_dialog.improve.settings import RoundSettings
-from robo_dialog.improve.stages import Round, detector_of, is_held_out, measured, play_round, tune_on
+from robo_dialog.improve.stages import Round, detector_of, is_held_out, measured, play_round, settle, tune_on
 from robo_dialog.models import embedded_bundle, embedded_model
 from robo_dialog.play.bank import answers_in
 from robo_dialog.play.dialog import Dialog, read_dialogs
@@ -133,7 +133,7 @@ class Lab:
 
     def model_before(self, arm: Arm, number: int) -> str:
         """The checkpoint that a round begins with."""
-        return self.base.model if number == 1 else str(self.folder(arm, number - 1) / "model")
+        return self.base.model if number == 1 else str(self.folder(arm, number - 1) / "tuned")
 
     def figures(self, bundle: Path, model: str, folder: Path) -> dict[str, Any]:
         """The final measure: labelled episodes of both domains, and state questions."""
@@ -161,11 +161,11 @@ def base_of(lab: Lab, arm: Arm) -> dict[str, Any]:
 def arm_round(lab: Lab, arm: Arm, number: int) -> dict[str, Any]:
     """One round of an arm with training."""
     folder, model = lab.folder(arm, number), lab.model_before(arm, number)
-    this = Round(folder, number, model, Path())
+    this = Round(folder, number, model, Path(), lab.base.model)
     examples, about = _learned(lab, arm, this)
-    if not (folder / "model").exists():
-        tune_on(examples, model, folder / "model", lab.anchors, lab.settings)
-    tuned = str(folder / "model")
+    if not (folder / "tuned").exists():
+        tune_on(examples, model, folder / "tuned", lab.anchors, lab.settings)
+    tuned = str(settle(this, lab.settings))
     bundle = detector_of(tuned, lab.pool, folder / "bundle", Lineage(model), lab.settings.held_out)
     return {**about, **lab.figures(bundle, tuned, folder)}
 

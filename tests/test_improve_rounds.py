@@ -9,19 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import tyro
+from safetensors.torch import load_file
 
 from conftest import REPOSITORY
 from robo_dialog.detect.detector import Detector
-from robo_dialog.errors import ConfigError
+from robo_dialog.errors import ConfigError, ModelError
 from robo_dialog.improve import stages
 from robo_dialog.improve.alarms import alarms
 from robo_dialog.improve.command import Improve
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import is_held_out
-from robo_dialog.models import embedded_bundle
+from robo_dialog.models import embedded_bundle, embedded_model
 from robo_dialog.play.settings import Questions, Settings
+from robo_dialog.pretrain.architecture import build
 from robo_dialog.tune.agreement import boundary
+from robo_dialog.tune.averaging import average
 from robo_dialog.tune.gate_limits import Limits
 from robo_dialog.tune.settings import TuneSettings
 from robo_episodes.commands import Ingest
@@ -81,6 +85,7 @@ def test_a_round_leaves_games_model_bundle_and_decision(improved: Path) -> None:
     assert found["bundle"] == str(improved / "round-1" / "bundle")
     assert {path.name for path in (improved / "round-1").iterdir()} == {
         "games",
+        "tuned",
         "model",
         "bundle",
         "gate.json",
@@ -89,6 +94,27 @@ def test_a_round_leaves_games_model_bundle_and_decision(improved: Path) -> None:
     bundle = Detector.load(Path(found["bundle"]))
     assert bundle.calibration.method.startswith("no label was used")
     assert bundle.manifest.lineage.dialogs_digest
+
+
+def test_the_detector_lies_between_the_start_and_what_was_tuned(improved: Path) -> None:
+    first = improved / "round-1"
+    start, tuned, model = (
+        load_file(folder / "model.safetensors") for folder in (embedded_model(), first / "tuned", first / "model")
+    )
+    share = SETTINGS.start_share
+    assert any(not torch.equal(start[name], weight) for name, weight in tuned.items())
+    for name, weight in model.items():
+        between = share * start[name].float() + (1 - share) * tuned[name].float()
+        torch.testing.assert_close(weight.float(), between, atol=2e-3, rtol=2e-3)
+
+
+def test_checkpoints_of_two_architectures_are_not_averaged(tmp_path: Path) -> None:
+    other, processor = build(text="qwen3")
+    other.save_pretrained(tmp_path / "other")
+    processor.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="average checkpoints of one architecture"):
+        average(embedded_model(), tmp_path / "other", tmp_path / "out", 0.5)
+    assert not (tmp_path / "out").exists()
 
 
 def test_before_the_first_round_all_outcomes_tell_and_the_shipped_boundary_stays(improved: Path) -> None:
@@ -107,7 +133,7 @@ def test_nothing_is_learned_from_held_out_episodes(improved: Path, pool: Path) -
     kept = [one for one in map(json.loads, lines) if one["kept"]]
     learned = [one for one in kept if not is_held_out(one["describer"]["episode_id"], SETTINGS.held_out)]
     images = {view["frame_id"] for one in learned for view in (one["describer"], one["candidates"][one["target"]])}
-    assert read(improved / "round-1" / "model" / "tuning.json")["examples"] == len(images)
+    assert read(improved / "round-1" / "tuned" / "tuning.json")["examples"] == len(images)
     assert len(learned) < len(kept)
 
 
@@ -167,7 +193,9 @@ def test_a_model_that_wins_hardly_more_than_by_luck_raises_an_alarm(lost: int, *
     assert ["33% of the games were won, 25% is luck" in one for one in alarms([played])] == [True] * rings
 
 
-@pytest.mark.parametrize("changed", [{"rounds": 0}, {"games": 0}, {"gate_games": 0}, {"held_out": 1.0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "changed", [{"rounds": 0}, {"games": 0}, {"gate_games": 0}, {"held_out": 1.0}, {"start_share": 1.0}, {"seed": -1}]
+)
 def test_settings_that_cannot_be_meant_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         RoundSettings(**changed)

@@ -81,11 +81,11 @@ class Improve:
         bundle = detector_of(model, self.pool, out, Lineage(model), held_out, shipped)
         found: dict[str, Any] = {"base": self._measured(bundle, self.out / BASE), "rounds": [], "bundle": str(bundle)}
         for number in range(1, self.settings.rounds + 1):
-            this = Round(self.out / f"round-{number}", number, model, bundle)
+            this = Round(self.out / f"round-{number}", number, model, bundle, self.model)
             found["rounds"].append(self._round(this, anchors, found["rounds"]))
             if not found["rounds"][-1]["promoted"]:
                 break
-            model, bundle = str(this.folder / "model"), this.folder / "bundle"
+            model, bundle = str(this.folder / "tuned"), this.folder / "bundle"
             found["bundle"] = str(bundle)
         return found
 

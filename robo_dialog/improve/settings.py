@@ -37,6 +37,9 @@ class RoundSettings:
     held_out: float = 0.25
     """Share of the episodes from which nothing is learned: boundaries of success are found on them, and the gate looks
     at games about them."""
+    start_share: float = 0.25
+    """Share of the checkpoint that the run began with in the weights of a round's detector. Rounds go on from the tuned
+    weights themselves; the average forgets less, and after several rounds knows more."""
     gate_games: int = 1000
     """Games that the gate plays anew, at most."""
     seed: int = 0
@@ -50,3 +53,5 @@ class RoundSettings:
             raise ConfigError(f"{counts} must be at least 1, seed {self.seed} 0")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}, expected a share between 0 and 1")
+        if not 0 <= self.start_share < 1:
+            raise ConfigError(f"start_share is {self.start_share}, expected 0 to below 1")

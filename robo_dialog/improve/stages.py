@@ -1,8 +1,9 @@
 """The stages of a round, each a function from files to files: what is there already is not made again.
 
 round-1/games/             a run of `play`
-round-1/model/             the tuned checkpoint
-round-1/bundle/            the detector, calibrated without labels on episodes that nothing was learned from
+round-1/tuned/             the tuned checkpoint, with which the next round begins
+round-1/model/             its average with the checkpoint that the run began with
+round-1/bundle/            the detector of that, calibrated without labels on episodes that nothing was learned from
 round-1/gate.json          whether it replaces the one of before, and why
 round-1/evaluation.json    figures on labelled episodes, if there are any; decides nothing
 """
@@ -29,6 +30,7 @@ from robo_dialog.play.moments import digest
 from robo_dialog.play.play_command import Play
 from robo_dialog.play.rows import describer_rows, training_rows
 from robo_dialog.play.run_folder import DIALOGS, SUMMARY, read_json
+from robo_dialog.tune.averaging import average
 from robo_dialog.tune.evaluation import evaluate
 from robo_dialog.tune.evaluation_report import Evaluated
 from robo_dialog.tune.examples import Example, examples_of
@@ -48,12 +50,14 @@ from robo_episodes.pool import FramePool, write_json
 
 @dataclass(frozen=True)
 class Round:
-    """One round: its folder, number from 1, the checkpoint that it begins with and the bundle of that."""
+    """One round: its folder, number from 1, the checkpoint that it begins with, the detector of before, and the
+    checkpoint that the run began with."""
 
     folder: Path
     number: int
     model: str
     champion: Path
+    start: str = "tiny"
 
 
 def is_held_out(episode_id: str, share: float) -> bool:
@@ -80,7 +84,7 @@ def play_round(this: Round, pool: Path, settings: RoundSettings) -> dict[str, An
 
 def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSettings) -> dict[str, Any]:
     """Tune on the kept dialogs about episodes that are not held out."""
-    out = this.folder / "model"
+    out = this.folder / "tuned"
     if not (out / "tuning.json").exists():
         kept = [
             dialog
@@ -95,6 +99,21 @@ def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSe
     return read_json(out / "tuning.json")
 
 
+def settle(this: Round, settings: RoundSettings) -> Path:
+    """The round's checkpoint: tuned, and averaged with the one that the run began with."""
+    out = this.folder / "model"
+    if not out.exists():
+        part = out.with_name(f"{out.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        average(_checkpoint(this.start), this.folder / "tuned", part, settings.start_share)
+        part.replace(out)
+    return out
+
+
+def _checkpoint(model: str) -> str | Path:
+    return embedded_model() if model == "tiny" else model
+
+
 def tune_on(
     examples: Sequence[Example], model: str, out: Path, anchors: Sequence[Example], settings: RoundSettings
 ) -> dict[str, Any]:
@@ -106,8 +125,7 @@ def tune_on(
     work = out.with_name(f"{out.name}.work")
     merged = work / "merged"
     shutil.rmtree(merged, ignore_errors=True)
-    start = embedded_model() if model == "tiny" else Path(model)
-    tuned = tune(start, examples, anchors, settings.tune, work=work / "checkpoints", out=merged)
+    tuned = tune(_checkpoint(model), examples, anchors, settings.tune, work=work / "checkpoints", out=merged)
     merged.replace(out)
     shutil.rmtree(work)
     said = [talk.messages[-1][1] for one in examples if one.role == "describer" for talk in one.talks]
@@ -132,7 +150,7 @@ def detector_of(
         return out
     plain = out.with_name(f"{out.name}.plain")
     if not (plain / MANIFEST).exists():
-        export_bundle(embedded_model() if model == "tiny" else Path(model), plain, lineage=lineage, name="detector")
+        export_bundle(Path(_checkpoint(model)), plain, lineage=lineage, name="detector")
     before = Detector.load(shipped).calibration if shipped else Calibration()
     judge, frames = BundleJudge(Detector.load(plain)), FramePool.open(pool)
     views = views_of(frames, augmentations=1)
@@ -150,7 +168,7 @@ def export(this: Round, pool: Path, settings: RoundSettings) -> Path:
     dialogs = dialogs_digest(this.folder / "games" / DIALOGS)
     recipe = json.dumps({"round": this.number, "steps": settings.tune.steps, "games": settings.games})
     lineage = Lineage(this.model, digest(FramePool.open(pool)), dialogs, recipe)
-    return detector_of(str(this.folder / "model"), pool, this.folder / "bundle", lineage, settings.held_out)
+    return detector_of(str(settle(this, settings)), pool, this.folder / "bundle", lineage, settings.held_out)
 
 
 def gate(
