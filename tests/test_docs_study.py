@@ -44,13 +44,6 @@ def test_what_of_the_recipe_counts():
         assert found[f"{name}_seeds"] == 2
 
 
-def test_which_game():
-    runs = [json.loads(line) for line in (RESULTS / "recipe.jsonl").read_text().splitlines()]
-    for name, cells in rows("Which game").items():
-        one = next(run for run in runs if (run["variant"], run["seed"]) == (name, 2))
-        assert cells == [f"{one['kept']:,}", f"{one['answers']:,}", percent(one["right"])]
-
-
 def test_how_many_labels_are_as_good():
     runs = [json.loads(line) for line in (RESULTS / "labels_needed.jsonl").read_text().splitlines()]
     told = re.findall(r"^\| ([\d,]+) \| (.*) \| (.*) \|$", section("How many labels are as good"), re.MULTILINE)
