@@ -44,6 +44,36 @@ def test_what_of_the_recipe_counts():
         assert found[f"{name}_seeds"] == 2
 
 
+def test_what_limits_it():
+    runs = [json.loads(line) for line in (RESULTS / "self_improvement.jsonl").read_text().splitlines()]
+    arms = (("base", 0), ("cross_view", 1), ("cross_view", 3), ("supervised", 1))
+    by_arm = [[run["target_by_family"] for run in runs if (run["arm"], run["round"]) == arm] for arm in arms]
+    means = {name: [float(np.mean([one[name] for one in some])) for some in by_arm] for name in by_arm[0][0]}
+    told = re.findall(r"^\| `([^`]+)` \| (.*) \|$", section("What limits it"), re.MULTILINE)
+    assert {name: cells.split(" | ") for name, cells in told} == {
+        name: [percent(mean) for mean in some] for name, some in means.items()
+    }
+    gains = [100 * (figures("self_improvement")[f"cross_view_r{n}_balanced_accuracy"]) for n in (1, 2, 3)]
+    base = 100 * figures("self_improvement")["base_r0_balanced_accuracy"]
+    assert "{:.1f}, {:.1f} and {:.1f} points over the base".format(*(gain - base for gain in gains)) in PAGE
+
+
+def test_what_averaging_does():
+    plain, averaged = (
+        {f"{run['arm']}_r{run['round']}_{run['seed']}": run for run in map(json.loads, path.read_text().splitlines())}
+        for path in (RESULTS / "self_improvement_plain.jsonl", RESULTS / "self_improvement.jsonl")
+    )
+    for name, (seeds, *cells) in rows("What averaging does").items():
+        both = [key for key in plain if key.rpartition("_")[0] == name and key in averaged]
+        assert len(both) == int(seeds)
+        means = [
+            float(np.mean([runs[key][f"{domain}_balanced_accuracy"] for key in both]))
+            for domain in ("target", "source")
+            for runs in (plain, averaged)
+        ]
+        assert cells == [percent(mean) for mean in means]
+
+
 def test_how_many_labels_are_as_good():
     runs = [json.loads(line) for line in (RESULTS / "labels_needed.jsonl").read_text().splitlines()]
     told = re.findall(r"^\| ([\d,]+) \| (.*) \| (.*) \|$", section("How many labels are as good"), re.MULTILINE)
