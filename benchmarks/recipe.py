@@ -153,7 +153,7 @@ def _played(lab: Lab, variant: Variant, folder: Path) -> Iterator[Dialog]:
         games = folder / "games"
         if not games.exists():
             _begun(theirs, games, play)
-        play_round(Round(folder, 1, "tiny", Path()), lab.pool, replace(lab.settings, play=play))
+        play_round(Round(folder, 1, "tiny", Path(), "tiny"), lab.pool, replace(lab.settings, play=play))
     held_out = lab.settings.held_out
     return (one for one in read_dialogs(games / DIALOGS) if not is_held_out(one.describer.episode_id, held_out))
 

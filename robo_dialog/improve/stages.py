@@ -57,7 +57,7 @@ class Round:
     number: int
     model: str
     champion: Path
-    start: str = "tiny"
+    start: str
 
 
 def is_held_out(episode_id: str, share: float) -> bool:
