@@ -74,6 +74,16 @@ def test_what_averaging_does():
         assert cells == [percent(mean) for mean in means]
 
 
+def test_games_or_more_looks():
+    found = figures("compute_account")
+    told = re.findall(r"^\| (\d+) \| (.*) \| (.*) \|$", section("Games, or more looks at every verdict"), re.MULTILINE)
+    assert [int(looks) for looks, *_ in told] == [1, 2, 4, 8, 16]
+    for looks, *cells in told:
+        both = [f"{name}_{looks}_looks" for name in ("untrained", "games")]
+        assert cells == [f"{percent(found[f'{key}_balanced_accuracy'])} ({found[f'{key}_auroc']:.3f})" for key in both]
+    assert f"{found['break_even_verdicts']:,.0f} verdicts" in PAGE
+
+
 def test_how_many_labels_are_as_good():
     runs = [json.loads(line) for line in (RESULTS / "labels_needed.jsonl").read_text().splitlines()]
     told = re.findall(r"^\| ([\d,]+) \| (.*) \| (.*) \|$", section("How many labels are as good"), re.MULTILINE)
