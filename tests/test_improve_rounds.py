@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import tyro
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from conftest import REPOSITORY
 from robo_dialog.detect.detector import Detector
@@ -106,6 +107,18 @@ def test_the_detector_lies_between_the_start_and_what_was_tuned(improved: Path) 
     for name, weight in model.items():
         between = share * start[name].float() + (1 - share) * tuned[name].float()
         torch.testing.assert_close(weight.float(), between, atol=2e-3, rtol=2e-3)
+
+
+def test_tied_weights_are_averaged_once(tmp_path: Path) -> None:
+    start = load_file(embedded_model() / "model.safetensors")
+    shutil.copytree(embedded_model(), tmp_path / "tuned")
+    moved = {name: weight + 0.5 for name, weight in start.items()}
+    save_file(moved, tmp_path / "tuned" / "model.safetensors", metadata={"format": "pt"})
+    average(embedded_model(), tmp_path / "tuned", tmp_path / "out", 0.25)
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert set(found) == set(start)
+    for name, weight in found.items():
+        torch.testing.assert_close(weight.float(), start[name].float() + 0.375, atol=4e-3, rtol=2e-3)
 
 
 def test_checkpoints_of_two_architectures_are_not_averaged(tmp_path: Path) -> None:

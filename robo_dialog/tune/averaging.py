@@ -27,12 +27,11 @@ def average(before: str | Path, after: str | Path, out: Path, share: float) -> N
         ModelError: one cannot be loaded, or they are not of one architecture.
     """
     old, new = _loaded(before), _loaded(after)
-    theirs = old.state_dict()
-    mine = new.state_dict()
+    theirs, mine = dict(old.named_parameters()), dict(new.named_parameters())  # tied weights stand there once
     if {name: weight.shape for name, weight in theirs.items()} != {name: weight.shape for name, weight in mine.items()}:
         raise ModelError(f"{after}: its weights are not those of {before}; average checkpoints of one architecture")
-    for name, weight in mine.items():
-        if weight.is_floating_point():
+    with torch.no_grad():
+        for name, weight in mine.items():
             weight.copy_(torch.lerp(weight.float(), theirs[name].float(), share))
     new.save_pretrained(out)
     load_processor(after).save_pretrained(out)
