@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -66,14 +66,6 @@ STATES = 300
 
 
 @dataclass(frozen=True)
-class Base:
-    """What all arms begin with: a checkpoint that has seen `source` alone, and the detector that it is shipped as."""
-
-    model: str = "tiny"
-    bundle: Path = field(default_factory=embedded_bundle)
-
-
-@dataclass(frozen=True)
 class Lab:
     """Everything that the arms of one seed share."""
 
@@ -82,7 +74,6 @@ class Lab:
     episodes: int
     judged: int
     games: int
-    base: Base = field(default_factory=Base)
 
     @cached_property
     def settings(self) -> RoundSettings:
@@ -133,7 +124,7 @@ class Lab:
 
     def model_before(self, arm: Arm, number: int) -> str:
         """The checkpoint that a round begins with."""
-        return self.base.model if number == 1 else str(self.folder(arm, number - 1) / "tuned")
+        return "tiny" if number == 1 else str(self.folder(arm, number - 1) / "tuned")
 
     def figures(self, bundle: Path, model: str, folder: Path) -> dict[str, Any]:
         """The final measure: labelled episodes of both domains, and state questions."""
@@ -151,17 +142,17 @@ class Lab:
 
 def base_of(lab: Lab, arm: Arm) -> dict[str, Any]:
     """The arms without training: the shipped bundle, and the same model fused and calibrated without labels."""
-    folder, model = lab.folder(arm, 0), lab.base.model
+    folder, shipped = lab.folder(arm, 0), embedded_bundle()
     if arm == "base":
-        return lab.figures(lab.base.bundle, model, folder)
-    bundle = detector_of(model, lab.pool, folder / "bundle", Lineage(model), lab.settings.held_out, lab.base.bundle)
-    return lab.figures(bundle, model, folder)
+        return lab.figures(shipped, "tiny", folder)
+    bundle = detector_of("tiny", lab.pool, folder / "bundle", Lineage("tiny"), lab.settings.held_out, shipped)
+    return lab.figures(bundle, "tiny", folder)
 
 
 def arm_round(lab: Lab, arm: Arm, number: int) -> dict[str, Any]:
     """One round of an arm with training."""
     folder, model = lab.folder(arm, number), lab.model_before(arm, number)
-    this = Round(folder, number, model, Path(), lab.base.model)
+    this = Round(folder, number, model, Path(), "tiny")
     examples, about = _learned(lab, arm, this)
     if not (folder / "tuned").exists():
         tune_on(examples, model, folder / "tuned", lab.anchors, lab.settings)

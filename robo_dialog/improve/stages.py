@@ -166,7 +166,8 @@ def detector_of(
 def export(this: Round, pool: Path, settings: RoundSettings) -> Path:
     """The round's detector."""
     dialogs = dialogs_digest(this.folder / "games" / DIALOGS)
-    recipe = json.dumps({"round": this.number, "steps": settings.tune.steps, "games": settings.games})
+    told = {"round": this.number, "steps": settings.tune.steps, "games": settings.games}
+    recipe = json.dumps({**told, "start": this.start, "start_share": settings.start_share})
     lineage = Lineage(this.model, digest(FramePool.open(pool)), dialogs, recipe)
     return detector_of(str(settle(this, settings)), pool, this.folder / "bundle", lineage, settings.held_out)
 

@@ -6,12 +6,11 @@ After Wortsman et al., "Robust fine-tuning of zero-shot models" (arXiv 2109.0190
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText
 
 from robo_dialog.errors import ModelError
+from robo_dialog.vlm.networks import load_network
 from robo_dialog.vlm.processors import load_processor
 
 
@@ -26,7 +25,7 @@ def average(before: str | Path, after: str | Path, out: Path, share: float) -> N
     Raises:
         ModelError: one cannot be loaded, or they are not of one architecture.
     """
-    old, new = _loaded(before), _loaded(after)
+    old, new = load_network(before), load_network(after)
     theirs, mine = dict(old.named_parameters()), dict(new.named_parameters())  # tied weights stand there once
     if {name: weight.shape for name, weight in theirs.items()} != {name: weight.shape for name, weight in mine.items()}:
         raise ModelError(f"{after}: its weights are not those of {before}; average checkpoints of one architecture")
@@ -35,12 +34,3 @@ def average(before: str | Path, after: str | Path, out: Path, share: float) -> N
             weight.copy_(torch.lerp(weight.float(), theirs[name].float(), share))
     new.save_pretrained(out)
     load_processor(after).save_pretrained(out)
-
-
-def _loaded(model: str | Path) -> Any:  # noqa: ANN401
-    try:
-        return AutoModelForImageTextToText.from_pretrained(
-            model, trust_remote_code=False, use_safetensors=True, dtype="auto"
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error

@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from robo_dialog.errors import ConfigError, ModelError
+from robo_dialog.errors import ConfigError
 from robo_dialog.tune.collate import Collator, Item
 from robo_dialog.tune.examples import Example, split
 from robo_dialog.tune.mixture import Kind, Mixture, item
 from robo_dialog.tune.role_loss import RoleTrainer, can_pack
 from robo_dialog.tune.settings import TuneSettings
 from robo_dialog.vlm.chat import Chat
+from robo_dialog.vlm.networks import load_network
 from robo_dialog.vlm.processors import load_processor
 
 CHECKS = 10
@@ -114,12 +115,7 @@ def tune(
 def _loaded(model: str | Path, settings: TuneSettings) -> tuple[Any, Any, torch.dtype]:
     """Processor, network in the precision of tuning, and the precision of the checkpoint."""
     processor = load_processor(model)
-    try:
-        network: Any = AutoModelForImageTextToText.from_pretrained(
-            model, trust_remote_code=False, use_safetensors=True, dtype="auto"
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error
+    network = load_network(model)
     stored = network.dtype
     fast = stored == torch.bfloat16 and torch.cuda.is_available()
     wanted = settings.precision if settings.precision != "auto" else "bfloat16" if fast else "float32"

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForImageTextToText
 
 from robo_dialog.detect.preprocess import resize_rgb
-from robo_dialog.errors import ModelError
 from robo_dialog.vlm.chat import Chat, Turn
+from robo_dialog.vlm.networks import load_network
 from robo_dialog.vlm.pixels import Form, form_of
 from robo_dialog.vlm.prefixes import Cut, Encoded, Group, Prefixes, Workspace, batches, joined, same_start, unpacked
 from robo_dialog.vlm.processors import load_processor
@@ -52,12 +51,7 @@ class TransformersVLM:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._batch = batch
         self._chat = Chat(load_processor(model))
-        try:
-            self._model: Any = AutoModelForImageTextToText.from_pretrained(
-                model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, ImportError) as error:
-            raise ModelError(f"{model}: cannot be loaded as an image-text-to-text model: {error}") from error
+        self._model: Any = load_network(model, torch.float32)
         self._model.eval().to(self._device)
         self._chat.tokenizer.padding_side = "left"
         self._cuttable: bool | None = None
