@@ -74,6 +74,18 @@ class Lab:
     episodes: int
     judged: int
     games: int
+    base: Path | None = None
+    """What `robo-dialog pretrain` wrote; None: the model that is embedded."""
+
+    @property
+    def start(self) -> str:
+        """The checkpoint that every arm begins with."""
+        return "tiny" if self.base is None else str(self.base / "tiny")
+
+    @property
+    def shipped(self) -> Path:
+        """Its detector before anything is learned."""
+        return embedded_bundle() if self.base is None else self.base / "tiny-bundle"
 
     @cached_property
     def settings(self) -> RoundSettings:
@@ -124,7 +136,7 @@ class Lab:
 
     def model_before(self, arm: Arm, number: int) -> str:
         """The checkpoint that a round begins with."""
-        return "tiny" if number == 1 else str(self.folder(arm, number - 1) / "tuned")
+        return self.start if number == 1 else str(self.folder(arm, number - 1) / "tuned")
 
     def figures(self, bundle: Path, model: str, folder: Path) -> dict[str, Any]:
         """The final measure: labelled episodes of both domains, and state questions."""
@@ -142,17 +154,17 @@ class Lab:
 
 def base_of(lab: Lab, arm: Arm) -> dict[str, Any]:
     """The arms without training: the shipped bundle, and the same model fused and calibrated without labels."""
-    folder, shipped = lab.folder(arm, 0), embedded_bundle()
+    folder, shipped, start = lab.folder(arm, 0), lab.shipped, lab.start
     if arm == "base":
-        return lab.figures(shipped, "tiny", folder)
-    bundle = detector_of("tiny", lab.pool, folder / "bundle", Lineage("tiny"), lab.settings.held_out, shipped)
-    return lab.figures(bundle, "tiny", folder)
+        return lab.figures(shipped, start, folder)
+    bundle = detector_of(start, lab.pool, folder / "bundle", Lineage(start), lab.settings.held_out, shipped)
+    return lab.figures(bundle, start, folder)
 
 
 def arm_round(lab: Lab, arm: Arm, number: int) -> dict[str, Any]:
     """One round of an arm with training."""
     folder, model = lab.folder(arm, number), lab.model_before(arm, number)
-    this = Round(folder, number, model, Path(), "tiny")
+    this = Round(folder, number, model, Path(), lab.start)
     examples, about = _learned(lab, arm, this)
     if not (folder / "tuned").exists():
         tune_on(examples, model, folder / "tuned", lab.anchors, lab.settings)

@@ -30,7 +30,7 @@ NOTES = {
 
 
 def write_report(path: Path) -> None:
-    """Write results/self_improvement.json and .md."""
+    """Write the .json and .md beside a file of runs."""
     runs = [json.loads(line) for line in path.read_text().splitlines()]
     figures: dict[str, float] = {"seeds": len({run["seed"] for run in runs if run["arm"] == "cross_view"})}
     for arm, number in sorted({(run["arm"], run["round"]) for run in runs}):
@@ -50,7 +50,7 @@ def write_report(path: Path) -> None:
     if (reached := _last(runs)) is not None:
         figures["labels_to_match"] = labels_to_match(path.with_name("labels_needed.jsonl"), reached)
     known = {key: round(value, 4) for key, value in figures.items() if np.isfinite(value)}
-    record("self_improvement", known, NOTES)
+    record(path.stem, known, NOTES)
 
 
 def _last(runs: Sequence[Run]) -> float | None:
