@@ -96,7 +96,7 @@ class Lab:
     @cached_property
     def pool(self) -> Path:
         """Final frames of unlabelled episodes."""
-        return _pool(self.work / f"target-{self.seed}", "target", "train", 100 + self.seed, self.episodes)
+        return simulated(self.work / f"target-{self.seed}", "target", "train", 100 + self.seed, self.episodes)
 
     @cached_property
     def truth(self) -> Truth:
@@ -128,7 +128,7 @@ class Lab:
 
     def judged_pool(self, domain: str) -> Path:
         """Labelled episodes for the final measure."""
-        return _pool(self.work / f"judged-{domain}", domain, "evaluation", 900, self.judged)
+        return simulated(self.work / f"judged-{domain}", domain, "evaluation", 900, self.judged)
 
     def folder(self, arm: Arm, number: int) -> Path:
         """Of one arm's round."""
@@ -277,7 +277,8 @@ def _talk(question: str, answer: bool) -> Talk:
     return Talk((("user", question), ("assistant", "yes" if answer else "no")))
 
 
-def _pool(folder: Path, domain: str, split: str, seed: int, episodes: int) -> Path:
+def simulated(folder: Path, domain: str, split: str, seed: int, episodes: int) -> Path:
+    """A pool of final frames of simulated episodes, made if it is not there."""
     recording, pool = folder / f"{domain}.hdf5", folder / "pool"
     done = folder / "done.json"
     if not done.exists():
