@@ -58,6 +58,18 @@ def test_what_limits_it():
     assert "{:.1f}, {:.1f} and {:.1f} points over the base".format(*(gain - base for gain in gains)) in PAGE
 
 
+def test_does_any_kind_of_instruction_lose():
+    title = "Does any kind of instruction lose?"
+    found, last = figures("families"), "cross_view_r3"
+    for name, cells in rows(title).items():
+        change = [found[f"{name}_{key}_{last}"] for key in ("change", "change_lo", "change_hi")]
+        shares = [percent(found[f"{name}_{key}"]) for key in ("base", last, "supervised_r1")]
+        assert cells == [*shares[:2], "{:+.1f} ({:+.1f} to {:+.1f})".format(*change), shares[2]]
+    assert f"{found['episodes']:,} others" in section(title)
+    for name in ("base", last, "supervised_r1"):
+        assert percent(found[name]) in section(title)
+
+
 def test_what_averaging_does():
     plain, averaged = (
         {f"{run['arm']}_r{run['round']}_{run['seed']}": run for run in map(json.loads, path.read_text().splitlines())}
@@ -110,6 +122,18 @@ def test_a_second_simulator():
     for name, cells in rows("A second simulator").items():
         shares = [percent(found[f"{name}_{key}"]) for key in ("balanced_accuracy", "ranking_share")]
         assert cells == [shares[0], f"{found[f'{name}_auroc']:.3f}", shares[1]]
+
+
+def test_questions_that_are_not_yes_no():
+    found = figures("question_types")
+    told = rows("Questions that are not yes/no")
+    assert {f"base_target_{name}_commonest" for name in told} <= set(found)
+    for name, cells in told.items():
+        both = [
+            [percent(found[f"{model}_{name}_{how}"]) for how in ("asked", "in_parts")]
+            for model in ("base_source", "base_target", "after_r3_target")
+        ]
+        assert cells == [percent(found[f"base_target_{name}_commonest"]), *(", ".join(one) for one in both)]
 
 
 @pytest.mark.parametrize("name", ["lucky_share", "won_same_view", "won_cross_view"])
