@@ -120,7 +120,7 @@ class Detector:
             ModelError: the model gave no usable number.
         """
         tokens = [self._scorer.tokens(check_instruction(text)) for text in instructions]
-        return self._scorer.margins(self._pixels(frames), tokens)
+        return self._asked(frames, tokens)
 
     def answers(self, frames: Sequence[Frame | NDArray[np.uint8]], questions: Sequence[str]) -> NDArray[np.float64]:
         """What the model answers to any yes/no questions: logits (N,) of "yes" minus "no".
@@ -140,8 +140,7 @@ class Detector:
             with contextlib.suppress(RequestError):
                 tokens[place] = self._scorer.question_tokens(check_instruction(text, "question"))
         margins = np.full(len(questions), np.nan)
-        pixels = self._pixels([frames[place] for place in tokens])
-        margins[list(tokens)] = self._scorer.margins(pixels, list(tokens.values()))
+        margins[list(tokens)] = self._asked([frames[place] for place in tokens], list(tokens.values()))
         return margins
 
     def weigh(self, request: Request) -> int:
@@ -203,8 +202,17 @@ class Detector:
             verdicts.append(conclude(self.calibration, one, margins, self.digest))
         return verdicts
 
-    def _pixels(self, frames: Sequence[Frame | NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        return [self.preprocessing.pixels(_rgb(one, f"frames[{k}].image")) for k, one in enumerate(frames)]
+    def _asked(
+        self, frames: Sequence[Frame | NDArray[np.uint8]], tokens: Sequence[tuple[int, ...]]
+    ) -> NDArray[np.float64]:
+        """Margins of prompts, each about one frame; what is the same object is looked at once."""
+        pixels: list[NDArray[np.float32]] = []
+        places: dict[int, int] = {}
+        for k, one in enumerate(frames):
+            if id(one) not in places:
+                places[id(one)] = len(pixels)
+                pixels.append(self.preprocessing.pixels(_rgb(one, f"frames[{k}].image")))
+        return self._scorer.margins(pixels, tokens, [places[id(one)] for one in frames])
 
     def _wordings(self, request: Request) -> dict[str, tuple[int, ...]]:
         """Prompts of the instruction, the request's paraphrases and the bundle's, by their words, none twice."""

@@ -65,7 +65,8 @@ def replay(
         PoolError: the pool has no such frame.
     """
     asked = {query: instructions[view.episode_id] for game in games for view, query in _asked(game)}
-    known = _answers(judge, store, list(asked), on_batch)
+    by_frame = sorted(asked, key=lambda query: query.frame_id)  # so that each is looked at once
+    known = _answers(judge, store, by_frame, on_batch)
     offsets = _offsets(asked, known)
     shifted = np.array([margin - offsets.of(query.wording, asked[query]) for query, margin in known.items()])
     p_yes = dict(zip(known, sigmoid(shifted).tolist(), strict=True))
