@@ -54,6 +54,16 @@ def test_every_image_is_fed_once_however_many_prompts_are_about_it(scorer):
     assert scorer._session.fed == [(2, 5)]
 
 
+def test_a_frame_that_is_asked_about_several_times_is_looked_at_once(tmp_path):
+    detector = Detector.load(bundles.write(tmp_path / "bundle"), threads=1, open_session=Counting)
+    detector._scorer._session.fed.clear()
+    light, dark = grey(200), grey(20)
+    margins = detector.margins([light, dark, light, light], ["go", "nudge", "nudge", "go"])
+    expected = [margin_of(200), margin_of(20) + 1, margin_of(200) + 1, margin_of(200)]
+    assert margins == pytest.approx(expected, abs=1e-4)
+    assert detector._scorer._session.fed == [(2, 4)]
+
+
 def test_many_prompts_are_fed_in_parts_that_fit(scorer):
     count = 2 * MAX_BATCH + 3
     frames = [k % 3 for k in range(count)]
