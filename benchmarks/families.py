@@ -60,13 +60,13 @@ class Rights:
 def main(options: Options) -> None:
     """Judge, compare and write."""
     labs = [Lab(options.work, seed, 0, 0, 0) for seed in options.seeds]
-    pool = simulated(options.work / "judged-families", "target", "evaluation", SEED, options.judged)
-    base = rights(options.work, pool, [embedded_bundle()])
+    pool = simulated(options.work / f"judged-families-{options.judged}", "target", "evaluation", SEED, options.judged)
+    base = rights(pool, [embedded_bundle()])
     figures: dict[str, float] = {"episodes": options.judged, "base": accuracy(base)}
     figures |= {f"{family.split()[0]}_base": accuracy(base, family) for family in sorted(set(base.families))}
     rows: tuple[tuple[Arm, int], ...] = (("cross_view", options.round), ("supervised", 1))
     for arm, number in rows:
-        after = rights(options.work, pool, [lab.folder(arm, number) / "bundle" for lab in labs])
+        after = rights(pool, [lab.folder(arm, number) / "bundle" for lab in labs])
         figures[f"{arm}_r{number}"] = accuracy(after)
         figures |= {f"{key}_{arm}_r{number}": value for key, value in by_family(base, after).items()}
     Console().print(figures)
@@ -84,16 +84,16 @@ def by_family(base: Rights, after: Rights) -> dict[str, float]:
     return found
 
 
-def rights(work: Path, pool: Path, bundles: Sequence[Path]) -> Rights:
+def rights(pool: Path, bundles: Sequence[Path]) -> Rights:
     """What detectors make of a pool's episodes."""
-    found = [_judged(work, pool, bundle) for bundle in bundles]
+    found = [_judged(pool, bundle) for bundle in bundles]
     families, success = np.array(found[0]["families"]), np.array(found[0]["success"])
     called = np.array([one["called"] for one in found])
     return Rights(families, success, (called == success).mean(0))
 
 
-def _judged(work: Path, pool: Path, bundle: Path) -> dict[str, list[str] | list[bool]]:
-    path = work / "families" / f"{bundle.parent.parent.name}-{bundle.parent.name}.json"
+def _judged(pool: Path, bundle: Path) -> dict[str, list[str] | list[bool]]:
+    path = pool.with_name("verdicts") / f"{bundle.parent.parent.name}-{bundle.parent.name}.json"
     if not path.exists():
         judge, frames = BundleJudge(Detector.load(bundle)), FramePool.open(pool)
         views = replace(views_of(frames), beginnings={})

@@ -9,7 +9,6 @@ in the study's folders; how good the detectors are that come through is taken fr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from improvement_arms import Lab
 from record import RESULTS, record
 from robo_dialog.improve.stages import Round, gate
 from robo_dialog.tune.gate_limits import Limits
+from self_improvement import runs
 
 ANCHORS = 300
 """Images on which it is seen whether the gate's candidate still knows what it was taught."""
@@ -86,8 +86,7 @@ def decisions(lab: Lab, rounds: int) -> Iterator[dict[str, Any]]:
 def run_of(arm: str, number: int, seed: int) -> dict[str, Any]:
     """A line of the study."""
     wanted = {"arm": arm, "round": number, "seed": seed}
-    lines = map(json.loads, (RESULTS / "self_improvement.jsonl").read_text().splitlines())
-    return next(one for one in lines if wanted.items() <= one.items())
+    return next(one for one in runs(RESULTS / "self_improvement.jsonl") if wanted.items() <= one.items())
 
 
 if __name__ == "__main__":

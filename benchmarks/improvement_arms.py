@@ -132,7 +132,8 @@ class Lab:
 
     def folder(self, arm: Arm, number: int) -> Path:
         """Of one arm's round."""
-        return self.work / f"{arm}-{self.seed}" / f"round-{number}"
+        whose = "" if self.base is None else f"{self.base.name}-"
+        return self.work / f"{whose}{arm}-{self.seed}" / f"round-{number}"
 
     def model_before(self, arm: Arm, number: int) -> str:
         """The checkpoint that a round begins with."""

@@ -15,15 +15,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
 
 from improvement_arms import ARMS, Arm, Lab, arm_round, base_of
 from improvement_report import write_report
-from record import origin
+from record import RESULTS, origin
 
-RESULTS = Path(__file__).parent / "results"
 MINUTES_OF_A_ROUND = 9.0
 """A round is not begun with less time left; what it has done by then is kept all the same."""
 
@@ -45,8 +45,8 @@ class Options:
     work: Path = Path("runs/self-improvement")
     """Folder of pools and checkpoints; may be deleted when the study is done."""
     base: Path | None = None
-    """Improve what `robo-dialog pretrain --out BASE` wrote, in place of the embedded model; needs a --work of its own.
-    Lines go to results/self_improvement_<name of the folder>.jsonl."""
+    """Improve what `robo-dialog pretrain --out BASE` wrote, in place of the embedded model, on the same pools; lines
+    go to results/self_improvement_<name of the folder>.jsonl."""
     minutes: float = 1e9
     """Begin no run after so many minutes."""
 
@@ -84,7 +84,7 @@ def missing(lab: Lab, arm: Arm, number: int, path: Path) -> None:
         file.write(json.dumps({**key, **found, **sizes, **about}) + "\n")
 
 
-def runs(path: Path) -> Sequence[dict[str, object]]:
+def runs(path: Path) -> Sequence[dict[str, Any]]:
     """All runs so far."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
