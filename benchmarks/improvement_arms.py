@@ -76,6 +76,8 @@ class Lab:
     games: int
     base: Path | None = None
     """What `robo-dialog pretrain` wrote; None: the model that is embedded."""
+    domain: str = "target"
+    """What is to be learned; all figures that are called `target` are of it."""
 
     @property
     def start(self) -> str:
@@ -96,7 +98,7 @@ class Lab:
     @cached_property
     def pool(self) -> Path:
         """Final frames of unlabelled episodes."""
-        return simulated(self.work / f"target-{self.seed}", "target", "train", 100 + self.seed, self.episodes)
+        return simulated(self.work / f"{self.domain}-{self.seed}", self.domain, "train", 100 + self.seed, self.episodes)
 
     @cached_property
     def truth(self) -> Truth:
@@ -124,7 +126,7 @@ class Lab:
     @cached_property
     def states(self) -> list[Outcome]:
         """Scenes about which yes/no state questions are put."""
-        return outcomes("target", "evaluation", 900, STATES)
+        return outcomes(self.domain, "evaluation", 900, STATES)
 
     def judged_pool(self, domain: str) -> Path:
         """Labelled episodes for the final measure."""
@@ -143,12 +145,12 @@ class Lab:
         """The final measure: labelled episodes of both domains, and state questions."""
         found: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        for domain in ("target", "source"):
+        for what, domain in (("target", self.domain), ("source", "source")):
             all_of_it = measured(bundle, self.judged_pool(domain), folder / f"{domain}.json")
             names = ("balanced_accuracy", "interval", "recall_success", "recall_failure", "auroc", "ece")
-            found |= {f"{domain}_{name}": all_of_it[name] for name in names}
+            found |= {f"{what}_{name}": all_of_it[name] for name in names}
             families = all_of_it["by_family"].items()
-            found[f"{domain}_by_family"] = {name: one["balanced_accuracy"] for name, one in families}
+            found[f"{what}_by_family"] = {name: one["balanced_accuracy"] for name, one in families}
         vlm = TransformersVLM(embedded_model() if model == "tiny" else model, device="cpu")
         return {**found, "state_accuracy": state_accuracy(vlm, self.states, seed=0)}
 

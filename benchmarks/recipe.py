@@ -30,11 +30,13 @@ from robo_dialog.improve.stages import Round, detector_of, is_held_out, play_rou
 from robo_dialog.play.dialog import Dialog, read_dialogs
 from robo_dialog.play.filters import uninformative
 from robo_dialog.play.frames import FrameStore
+from robo_dialog.play.moments import digest
 from robo_dialog.play.rows import describer_rows, settled
 from robo_dialog.play.rules import Rules
 from robo_dialog.play.run_folder import ANSWERS, DIALOGS, PREPARATION, RUN, read_json
 from robo_dialog.play.settings import Mix, Pairing, Settings
-from robo_dialog.tune.examples import examples_of
+from robo_dialog.tune.examples import Example, examples_of
+from robo_episodes.commands import Ingest
 from robo_episodes.pool import FramePool, write_json
 
 RUNS = Path(__file__).parent / "results" / "recipe.jsonl"
@@ -59,6 +61,8 @@ class Variant:
     """Filters left out."""
     spread: float = 0.0
     """Least spread of the answers to every question of a game, beyond the filter's own."""
+    earlier: bool = False
+    """The pool holds first frames, too, which may be distractors."""
     tune: Mapping[str, float] = field(default_factory=dict)
     """Settings of tuning that are not those of the recipe."""
 
@@ -76,9 +80,11 @@ VARIANTS: Mapping[str, Variant] = {
     "candidates_8": Variant(rules=Rules(candidates=8)),
     "turns_1": Variant(rules=Rules(turns=1)),
     "turns_8": Variant(rules=Rules(turns=8)),
+    "turns_1_candidates_8": Variant(rules=Rules(turns=1, candidates=8)),
     "nearest": Variant(mix=Mix(same_task=0, nearest=1)),
     "random": Variant(mix=Mix(same_task=0, random=1)),
     "half_nearest": Variant(mix=Mix(same_task=1, nearest=1)),
+    "same_episode": Variant(mix=Mix(same_task=0, same_episode=1), earlier=True),
     "steps_60": Variant(tune={"steps": 60}),
     "steps_60_batch_16": Variant(tune={"steps": 60, "batch": 16}),
     "steps_480": Variant(tune={"steps": 480}),
@@ -123,17 +129,13 @@ def _enough(run: Mapping[str, Any], options: Options) -> bool:
 def _one(lab: Lab, name: str, *, tune: bool) -> None:
     Console(stderr=True).rule(f"{name}, seed {lab.seed}")
     started, folder = time.monotonic(), lab.work / f"recipe-{name}-{lab.seed}"
-    dialogs = list(_played(lab, VARIANTS[name], folder))
-    kept = [one for one in dialogs if _keeps(VARIANTS[name], one)]
-    answers = {(episode, question): answer for (episode, _, question), answer in settled(kept).items()}
-    worth = judged_worth(lab, answers.items())
-    found: dict[str, Any] = {"kept": len(kept), "answers": worth["answers"], "right": worth["answers_right"]}
+    dialogs = list(played(lab, VARIANTS[name], folder))
+    kept = [one for one in dialogs if keeps(VARIANTS[name], one)]
+    found = worth_of(lab, kept)
     if tune:
-        image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(lab.pool)).image)
-        examples = examples_of(describer_rows([replace(one, kept=True) for one in kept], image_of))
         if not (folder / "model").exists():
             tuning = replace(lab.settings, tune=replace(lab.settings.tune, **VARIANTS[name].tune))
-            tune_on(examples, "tiny", folder / "model", lab.anchors, tuning)
+            tune_on(lessons(lab, kept), "tiny", folder / "model", lab.anchors, tuning)
         model = str(folder / "model")
         bundle = detector_of(model, lab.pool, folder / "bundle", Lineage("tiny"), lab.settings.held_out)
         figures = lab.figures(bundle, model, folder)
@@ -144,32 +146,54 @@ def _one(lab: Lab, name: str, *, tune: bool) -> None:
         file.write(json.dumps({"variant": name, "seed": lab.seed, **found, **about}) + "\n")
 
 
-def _played(lab: Lab, variant: Variant, folder: Path) -> Iterator[Dialog]:
+def worth_of(lab: Lab, kept: Sequence[Dialog]) -> dict[str, Any]:
+    """How many games are kept, how many answers that makes, and which share of them is right."""
+    answers = {(episode, question): answer for (episode, _, question), answer in settled(kept).items()}
+    worth = judged_worth(lab, answers.items())
+    return {"kept": len(kept), "answers": worth["answers"], "right": worth["answers_right"]}
+
+
+def lessons(lab: Lab, kept: Sequence[Dialog]) -> list[Example]:
+    """What the kept games teach the Describer."""
+    image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(lab.pool)).image)
+    return examples_of(describer_rows([replace(one, kept=True) for one in kept], image_of))
+
+
+def played(lab: Lab, variant: Variant, folder: Path) -> Iterator[Dialog]:
     """Dialogs about outcomes that may be learned from; games by the study's own rules are the study's."""
     theirs = lab.folder("cross_view", 1) / "games"
     play = replace(lab.settings.play, rules=variant.rules, mix=variant.mix, pairing=variant.pairing)
     games = theirs
     if play != lab.settings.play:
-        games = folder / "games"
+        games, pool = folder / "games", _with_first_frames(lab) if variant.earlier else lab.pool
         if not games.exists():
-            _begun(theirs, games, play)
-        play_round(Round(folder, 1, "tiny", Path(), "tiny"), lab.pool, replace(lab.settings, play=play))
+            _begun(theirs, games, play, pool)
+        play_round(Round(folder, 1, "tiny", Path(), "tiny"), pool, replace(lab.settings, play=play))
     held_out = lab.settings.held_out
     return (one for one in read_dialogs(games / DIALOGS) if not is_held_out(one.describer.episode_id, held_out))
 
 
-def _begun(theirs: Path, games: Path, play: Settings) -> None:
+def _with_first_frames(lab: Lab) -> Path:
+    """The pool once more, from the same recording."""
+    recording, pool = lab.pool.parent / f"{lab.domain}.hdf5", lab.pool.with_name("pool-with-first-frames")
+    Ingest((recording,), out=pool, first=True).run()
+    return pool
+
+
+def _begun(theirs: Path, games: Path, play: Settings, pool: Path) -> None:
     """A run by other rules that knows already what the model thought of and answered in theirs."""
     part = games.with_name("games.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    write_json(part / RUN, {**read_json(theirs / RUN), "settings": asdict(play)})
+    there = {"pool": str(pool), "pool_digest": digest(FramePool.open(pool)), "settings": asdict(play)}
+    write_json(part / RUN, {**read_json(theirs / RUN), **there})
     for name in (PREPARATION, ANSWERS):
         shutil.copyfile(theirs / name, part / name)
     part.replace(games)
 
 
-def _keeps(variant: Variant, dialog: Dialog) -> bool:
+def keeps(variant: Variant, dialog: Dialog) -> bool:
+    """Whether the variant learns from a dialog."""
     wanted = set(dialog.reasons) <= set(variant.ignored) and bool(dialog.turns)
     return wanted and not (variant.spread and uninformative(dialog, variant.spread))
 
