@@ -47,6 +47,9 @@ NOTES = {
     "answers": "answers that are learned, each once",
     "right": "share of them that is right by the simulator's truth",
     "balanced_accuracy": "on labelled episodes of `rehearsal`, after one round",
+    "auroc": "of the same",
+    "state_accuracy": "yes/no questions about the state of scenes of `rehearsal`",
+    "source_balanced_accuracy": "on labelled episodes of `source`",
     "points": "balanced accuracy beside the whole recipe's on the same pools, mean over seeds",
     "least": "the same of the seed that fares worst, `most` of the one that fares best",
 }
@@ -78,7 +81,11 @@ def _one(lab: Lab, name: str) -> None:
     Console(stderr=True).rule(f"{name}, seed {lab.seed}")
     started = time.monotonic()
     found = base_of(lab, name) if name in UNTRAINED else _round(lab, name)  # type: ignore[arg-type]
-    found = {key.removeprefix("target_"): value for key, value in found.items() if key in (*NAMES, *NOTES)}
+    found = {
+        key.removeprefix("target_"): value
+        for key, value in found.items()
+        if key in (*NAMES, "kept", "answers", "right")
+    }
     about = {"seconds": round(time.monotonic() - started), **origin()}
     with RUNS.open("a") as file:
         file.write(json.dumps({"variant": name, "seed": lab.seed, **found, **about}) + "\n")
@@ -110,10 +117,11 @@ def write_report() -> None:
             figures[f"{name}_{key}"] = round(float(np.mean([one[key] for one in same])), 4)
         figures[f"{name}_seeds"] = len(same)
         points = [100 * (one["balanced_accuracy"] - whole[one["seed"]]) for one in same if one["seed"] in whole]
-        if points and name != "recipe":
+        if points and name not in ("recipe", *UNTRAINED):
             parts = {"points": np.mean(points), "least": min(points), "most": max(points)}
             figures |= {f"{name}_{key}": round(float(value), 2) for key, value in parts.items()}
-    record("rehearsal", figures, {f"{name}_{key}": note for name in VARIANTS for key, note in NOTES.items()})
+    names = {one["variant"] for one in runs()}
+    record("rehearsal", figures, {f"{name}_{key}": note for name in names for key, note in NOTES.items()})
 
 
 if __name__ == "__main__":

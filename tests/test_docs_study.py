@@ -59,6 +59,19 @@ def test_which_game():
         assert [cell.strip() for cell in cells] == [f"{answers:,.0f}", percent(right), percent(accuracy), beside]
 
 
+def test_which_game_in_another_lab():
+    title, found = "Which game, in another lab", figures("rehearsal")
+    for name, cells in rows(title).items():
+        points = [found[f"{name}_{key}"] for key in ("points", "least", "most") if name != "recipe"]
+        beside = "{:+.1f} ({:+.1f}, {:+.1f})".format(*points) if points else ""
+        shares = [percent(found[f"{name}_{key}"]) for key in ("right", "balanced_accuracy")]
+        told = [f"{found[f'{name}_answers']:,.0f}", *shares, beside, f"{found[f'{name}_auroc']:.3f}"]
+        assert [cell.strip() for cell in cells] == told
+        assert found[f"{name}_seeds"] == 4
+    for name in ("base", "recalibrated", "recipe"):
+        assert percent(found[f"{name}_balanced_accuracy"]) in section(title)
+
+
 def test_what_limits_it():
     runs = [json.loads(line) for line in (RESULTS / "self_improvement.jsonl").read_text().splitlines()]
     arms = (("base", 0), ("cross_view", 1), ("cross_view", 3), ("supervised", 1))
