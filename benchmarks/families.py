@@ -3,13 +3,15 @@
     python benchmarks/families.py [--seeds 0 1 2 3 4] [--round 3] [--judged 1500] [--work runs/self-improvement]
 
 A kind of instruction has about 80 of the 500 episodes that benchmarks/self_improvement.py judges, so that two of them
-are 2.5 points. Here the same detectors judge others, three times as many. Nothing is learned.
+are 2.5 points. Here the same detectors judge others, three times as many. Nothing is learned. Which rounds would be
+served is found out by benchmarks/gates.py, which runs first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy.typing as npt
 import tyro
 from rich.console import Console
 
-from improvement_arms import Arm, Lab, simulated
+from improvement_arms import Lab, simulated
 from record import record
 from robo_dialog.detect.detector import Detector
 from robo_dialog.models import embedded_bundle
@@ -30,7 +32,11 @@ from robo_episodes.pool import FramePool, write_json
 SEED = 902
 """Other episodes than those that the study is judged on."""
 DRAWS = 2000
-NOTES = {"episodes": "labelled `target` episodes; of other scenes than those of the study"}
+GATE = "gate.json"
+NOTES = {
+    "episodes": "labelled `target` episodes; of other scenes than those of the study",
+    "served": "the last round that came through its gate, by seed",
+}
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,24 @@ def main(options: Options) -> None:
     base = rights(pool, [embedded_bundle()])
     figures: dict[str, float] = {"episodes": options.judged, "base": accuracy(base)}
     figures |= {f"{family.split()[0]}_base": accuracy(base, family) for family in sorted(set(base.families))}
-    rows: tuple[tuple[Arm, int], ...] = (("cross_view", options.round), ("supervised", 1))
-    for arm, number in rows:
-        after = rights(pool, [lab.folder(arm, number) / "bundle" for lab in labs])
-        figures[f"{arm}_r{number}"] = accuracy(after)
-        figures |= {f"{key}_{arm}_r{number}": value for key, value in by_family(base, after).items()}
+    rounds: dict[str, list[Path]] = {
+        f"cross_view_r{options.round}": [lab.folder("cross_view", options.round) for lab in labs],
+        "supervised_r1": [lab.folder("supervised", 1) for lab in labs],
+        "served": [served(lab, options.round) for lab in labs],
+    }
+    for name, folders in rounds.items():
+        after = rights(pool, [folder / "bundle" for folder in folders])
+        figures[name] = accuracy(after)
+        figures |= {f"{key}_{name}": value for key, value in by_family(base, after).items()}
     Console().print(figures)
     record("families", figures, NOTES)
+
+
+def served(lab: Lab, last: int) -> Path:
+    """Folder of the last round up to which all came through the gate, which benchmarks/gates.py puts before them."""
+    rounds = [lab.folder("cross_view", number) for number in range(1, last + 1)]
+    passed = list(takewhile(lambda folder: read_json(folder / GATE)["promoted"], rounds))
+    return passed[-1] if passed else lab.folder("recalibrated", 0)
 
 
 def by_family(base: Rights, after: Rights) -> dict[str, float]:

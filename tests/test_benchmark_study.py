@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from types import ModuleType
 
 import numpy as np
@@ -103,3 +104,18 @@ def test_a_change_of_few_episodes_is_wide(families):
     before = families.Rights(NAMES, SUCCESS, np.ones(8))
     after = families.Rights(NAMES, SUCCESS, np.array([1.0, 1, 1, 1, 0, 1, 1, 1]))
     assert families.interval(before, after, "b") == pytest.approx((-50, 0))
+
+
+@pytest.mark.parametrize(
+    ("promoted", "served"),
+    [
+        ((True, True, False), "cross_view-0/round-2"),
+        ((True, True, True), "cross_view-0/round-3"),
+        ((False, True, True), "recalibrated-0/round-0"),
+    ],
+)
+def test_what_is_served_came_through_every_gate_before_it(promoted, served, families, tmp_path):
+    for number, one in enumerate(promoted, start=1):
+        (folder := tmp_path / "cross_view-0" / f"round-{number}").mkdir(parents=True)
+        (folder / "gate.json").write_text(json.dumps({"promoted": one}))
+    assert families.served(families.Lab(tmp_path, 0, 0, 0, 0), 3) == tmp_path / served
