@@ -60,11 +60,11 @@ def _last(runs: Sequence[Run]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def last_round(runs: Sequence[Run]) -> int:
-    """The last round of games that every seed has that has any; 0 if there is none."""
+def last_round(runs: Sequence[Run], arm: str = "cross_view") -> int:
+    """The last round of an arm that every seed has that has any; 0 if there is none."""
     done: dict[int, int] = {}
     for run in runs:
-        if run["arm"] == "cross_view":
+        if run["arm"] == arm:
             done[run["seed"]] = max(run["round"], done.get(run["seed"], 0))
     return min(done.values(), default=0)
 
@@ -100,7 +100,7 @@ def _claims(runs: Sequence[Run]) -> dict[str, float]:
     """What is claimed, over the seeds that have all that it takes."""
     last = last_round(runs)
     by = {(run["arm"], run["round"], run["seed"]): run for run in runs}
-    upper = max((run["round"] for run in runs if run["arm"] == "supervised"), default=0)
+    upper = last_round(runs, "supervised")
     wanted = (("base", 0), ("recalibrated", 0), ("cross_view", last), ("supervised", upper))
     seeds = [s for s in {run["seed"] for run in runs} if last and upper and all((*one, s) in by for one in wanted)]
     if not seeds:
