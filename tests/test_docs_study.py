@@ -145,6 +145,27 @@ def test_what_it_is_worth_elsewhere():
         assert cells == [f"{percent(accuracy)} ({area:.3f})" for accuracy, area in both]
 
 
+def test_another_architecture():
+    files = (RESULTS / f"{name}.jsonl" for name in ("self_improvement", "self_improvement_qwen3"))
+    runs = [[json.loads(line) for line in path.read_text().splitlines()] for path in files]
+    seeds = {run["seed"] for run in runs[1]}
+    assert len(seeds) == 2
+    for name, cells in rows("Another architecture").items():
+        told = []
+        for some in runs:
+            same = [run for run in some if f"{run['arm']}_r{run['round']}" == name and run["seed"] in seeds]
+            assert {run["seed"] for run in same} == seeds
+            keys = ("target_balanced_accuracy", "target_auroc", "state_accuracy")
+            accuracy, area, state = (float(np.mean([run[key] for run in same])) for key in keys)
+            told += [f"{percent(accuracy)} ({area:.3f})", percent(state)]
+        assert cells == told
+    found, readme = figures("self_improvement_qwen3"), (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for name in ("base_r0", "cross_view_r1", "recalibrated_pseudo_labels_r1"):
+        assert f"({percent(found[f'{name}_balanced_accuracy'])})" in readme
+    share = found["tuning_share_of_upper_bound"]
+    assert f"closes {100 * share:.0f} % of the distance" in section("Another architecture")
+
+
 def test_a_second_simulator():
     found = figures("metaworld")
     for name, cells in rows("A second simulator").items():
