@@ -86,15 +86,24 @@ def test_what_limits_it():
     assert "{:.1f}, {:.1f} and {:.1f} points over the base".format(*(gain - base for gain in gains)) in PAGE
 
 
+def test_what_the_gate_lets_through():
+    title, found = "What the gate lets through", figures("gates")
+    told = re.findall(r"^\| (\d) \| (\d) \| (\d) \|$", section(title), re.MULTILINE)
+    assert told == [(f"{n}", f"{found[f'r{n}_decided']:.0f}", f"{found[f'r{n}_promoted']:.0f}") for n in (1, 2, 3)]
+    assert percent(found["served_balanced_accuracy"]) in section(title)
+    assert f"{found['worst_seed_change']:.1f} points above the base" in section(title)
+
+
 def test_does_any_kind_of_instruction_lose():
-    title = "Does any kind of instruction lose?"
-    found, last = figures("families"), "cross_view_r3"
+    title, found = "Does any kind of instruction lose?", figures("families")
     for name, cells in rows(title).items():
-        change = [found[f"{name}_{key}_{last}"] for key in ("change", "change_lo", "change_hi")]
-        shares = [percent(found[f"{name}_{key}"]) for key in ("base", last, "supervised_r1")]
-        assert cells == [*shares[:2], "{:+.1f} ({:+.1f} to {:+.1f})".format(*change), shares[2]]
+        told = [percent(found[f"{name}_base"])]
+        for what in ("cross_view_r3", "served"):
+            change = [found[f"{name}_{key}_{what}"] for key in ("change", "change_lo", "change_hi")]
+            told += [percent(found[f"{name}_{what}"]), "{:+.1f} ({:+.1f} to {:+.1f})".format(*change)]
+        assert cells == [*told, percent(found[f"{name}_supervised_r1"])]
     assert f"{found['episodes']:,} others" in section(title)
-    for name in ("base", last, "supervised_r1"):
+    for name in ("base", "cross_view_r3", "served", "supervised_r1"):
         assert percent(found[name]) in section(title)
 
 
