@@ -22,6 +22,7 @@ from rich.console import Console
 from improvement_arms import Lab, simulated
 from record import record
 from robo_dialog.detect.detector import Detector
+from robo_dialog.improve.stages import GATE
 from robo_dialog.models import embedded_bundle
 from robo_dialog.play.run_folder import read_json
 from robo_dialog.tune.judged import judged_episodes
@@ -32,7 +33,6 @@ from robo_episodes.pool import FramePool, write_json
 SEED = 902
 """Other episodes than those that the study is judged on."""
 DRAWS = 2000
-GATE = "gate.json"
 NOTES = {
     "episodes": "labelled `target` episodes; of other scenes than those of the study",
     "served": "the last round that came through its gate, by seed",

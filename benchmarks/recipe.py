@@ -26,6 +26,7 @@ from rich.console import Console
 from improvement_arms import Lab, judged_worth
 from record import origin, record
 from robo_dialog.detect.manifest import Lineage
+from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.improve.stages import Round, detector_of, is_held_out, play_round, tune_on
 from robo_dialog.play.dialog import Dialog, read_dialogs
 from robo_dialog.play.filters import uninformative
@@ -134,8 +135,7 @@ def _one(lab: Lab, name: str, *, tune: bool) -> None:
     found = worth_of(lab, kept)
     if tune:
         if not (folder / "model").exists():
-            tuning = replace(lab.settings, tune=replace(lab.settings.tune, **VARIANTS[name].tune))
-            tune_on(lessons(lab, kept), "tiny", folder / "model", lab.anchors, tuning)
+            tune_on(lessons(lab, kept), "tiny", folder / "model", lab.anchors, settings_of(lab, VARIANTS[name]))
         model = str(folder / "model")
         bundle = detector_of(model, lab.pool, folder / "bundle", Lineage("tiny"), lab.settings.held_out)
         figures = lab.figures(bundle, model, folder)
@@ -144,6 +144,11 @@ def _one(lab: Lab, name: str, *, tune: bool) -> None:
     about = {"seconds": round(time.monotonic() - started), **origin()}
     with RUNS.open("a") as file:
         file.write(json.dumps({"variant": name, "seed": lab.seed, **found, **about}) + "\n")
+
+
+def settings_of(lab: Lab, variant: Variant) -> RoundSettings:
+    """The recipe's, but for what the variant tunes otherwise."""
+    return replace(lab.settings, tune=replace(lab.settings.tune, **variant.tune))
 
 
 def worth_of(lab: Lab, kept: Sequence[Dialog]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from rich.console import Console
 
 from improvement_arms import Lab, base_of
 from nightly_world import DUSK
-from recipe import VARIANTS, keeps, lessons, played, worth_of
+from recipe import VARIANTS, keeps, lessons, played, settings_of, worth_of
 from record import RESULTS, origin, record
 from robo_dialog.detect.manifest import Lineage
 from robo_dialog.improve.stages import Round, detector_of, play_round, settle, tune_on
 from robo_episodes.sim.domains import DOMAINS, Surface
+from self_improvement import runs
 
 RUNS = RESULTS / "rehearsal.jsonl"
 REHEARSAL = replace(
@@ -72,7 +72,7 @@ def main(options: Options) -> None:
     for seed in options.seeds:
         lab = Lab(options.work, seed, options.episodes, options.judged, options.games, domain=REHEARSAL.name)
         for name in options.variants:
-            if not any((one["variant"], one["seed"]) == (name, seed) for one in runs()):
+            if not any((one["variant"], one["seed"]) == (name, seed) for one in runs(RUNS)):
                 _one(lab, name)
     write_report()
 
@@ -96,23 +96,18 @@ def _round(lab: Lab, name: str) -> dict[str, Any]:
     play_round(replace(this, folder=lab.folder("cross_view", 1)), lab.pool, lab.settings)
     kept = [one for one in played(lab, VARIANTS[name], this.folder) if keeps(VARIANTS[name], one)]
     if not (this.folder / "tuned").exists():
-        tune_on(lessons(lab, kept), "tiny", this.folder / "tuned", lab.anchors, lab.settings)
+        tune_on(lessons(lab, kept), "tiny", this.folder / "tuned", lab.anchors, settings_of(lab, VARIANTS[name]))
     model = str(settle(this, lab.settings))
     bundle = detector_of(model, lab.pool, this.folder / "bundle", Lineage("tiny"), lab.settings.held_out)
     return {**worth_of(lab, kept), **lab.figures(bundle, model, this.folder)}
 
 
-def runs() -> Sequence[dict[str, Any]]:
-    """All runs so far."""
-    return [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
-
-
 def write_report() -> None:
     """Write results/rehearsal.json and .md: means over seeds."""
     figures: dict[str, float] = {}
-    whole = {one["seed"]: one["balanced_accuracy"] for one in runs() if one["variant"] == "recipe"}
-    for name in dict.fromkeys(one["variant"] for one in runs()):
-        same = [one for one in runs() if one["variant"] == name]
+    whole = {one["seed"]: one["balanced_accuracy"] for one in runs(RUNS) if one["variant"] == "recipe"}
+    for name in dict.fromkeys(one["variant"] for one in runs(RUNS)):
+        same = [one for one in runs(RUNS) if one["variant"] == name]
         for key in (one for one in same[0] if isinstance(same[0][one], float) or one in ("kept", "answers")):
             figures[f"{name}_{key}"] = round(float(np.mean([one[key] for one in same])), 4)
         figures[f"{name}_seeds"] = len(same)
@@ -120,7 +115,7 @@ def write_report() -> None:
         if points and name not in ("recipe", *UNTRAINED):
             parts = {"points": np.mean(points), "least": min(points), "most": max(points)}
             figures |= {f"{name}_{key}": round(float(value), 2) for key, value in parts.items()}
-    names = {one["variant"] for one in runs()}
+    names = {one["variant"] for one in runs(RUNS)}
     record("rehearsal", figures, {f"{name}_{key}": note for name in names for key, note in NOTES.items()})
 
 

@@ -119,3 +119,10 @@ def test_what_is_served_came_through_every_gate_before_it(promoted, served, fami
         (folder := tmp_path / "cross_view-0" / f"round-{number}").mkdir(parents=True)
         (folder / "gate.json").write_text(json.dumps({"promoted": one}))
     assert families.served(families.Lab(tmp_path, 0, 0, 0, 0), 3) == tmp_path / served
+
+
+def test_a_variant_is_tuned_in_its_own_way(families, tmp_path):
+    recipe, lab = importlib.import_module("recipe"), families.Lab(tmp_path, 0, 0, 0, games=1)
+    tuned = recipe.settings_of(lab, recipe.VARIANTS["steps_60_batch_16"])
+    assert (tuned.tune.steps, tuned.tune.batch, tuned.tune.seed) == (60, 16, lab.settings.tune.seed)
+    assert recipe.settings_of(lab, recipe.VARIANTS["recipe"]) == lab.settings

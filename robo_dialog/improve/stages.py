@@ -47,6 +47,8 @@ from robo_dialog.tune.unlabelled import calibrate_without_labels
 from robo_dialog.vlm.choice import ModelChoice
 from robo_episodes.pool import FramePool, write_json
 
+GATE = "gate.json"
+
 
 @dataclass(frozen=True)
 class Round:
@@ -176,7 +178,7 @@ def gate(
     this: Round, candidate: Path, pool: Path, anchors: Sequence[Example], settings: RoundSettings, limits: Limits
 ) -> dict[str, Any]:
     """Whether the candidate replaces the champion, by games about held-out episodes; no label is read."""
-    path = this.folder / "gate.json"
+    path = this.folder / GATE
     if not path.exists():
         games = [dialog for dialog in read_dialogs(this.folder / "games" / DIALOGS) if _may_decide(dialog, settings)]
         grounds = Grounds(games=Games(FramePool.open(pool), games[: settings.gate_games]), anchor=anchors)
