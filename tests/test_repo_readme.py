@@ -132,6 +132,29 @@ def test_figures_of_self_improvement_are_the_measured_ones():
         assert cells.split(" | ") == [f"{100 * accuracy:.1f} %", f"{auroc:.3f}", f"{100 * state:.1f} %"]
 
 
+def test_how_much_more_games_are_worth_than_each_control():
+    path = REPOSITORY / "benchmarks" / "results" / "self_improvement.jsonl"
+    runs = {
+        (run["arm"], run["seed"]): run for run in map(json.loads, path.read_text().splitlines()) if run["round"] == 1
+    }
+    told = re.findall(
+        r"(\d\.\d) (?:points )?more than ([^()]+?)\s+\(([^)]+)\)", section("Does it help?").replace("\n", " ")
+    )
+    controls = {
+        "the surest calibrated answers in the same number": "recalibrated_pseudo_labels",
+        "plain ones": "pseudo_labels",
+        "the same games unfiltered": "unfiltered",
+        "same-view games": "same_view",
+    }
+    assert [name for _, name, _ in told] == list(controls)
+    for mean, name, by_seed in told:
+        arms = ("cross_view", controls[name])
+        games, control = ([runs[arm, seed]["target_balanced_accuracy"] for seed in range(5)] for arm in arms)
+        more = [100 * (a - b) for a, b in zip(games, control, strict=True)]
+        assert by_seed.removeprefix("by seed ") == ", ".join(f"{one:.1f}" for one in more)
+        assert mean == f"{sum(more) / len(more):.1f}"
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder with recordings, a frame and a video, where a hand-made bundle stands in for the embedded one."""
