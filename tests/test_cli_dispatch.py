@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,7 +13,10 @@ import pytest
 import robo_dialog.errors
 import robo_episodes.errors
 from robo_dialog import cli
-from robo_dialog.errors import EXIT_CODES, RequestError, RoboDialogError
+from robo_dialog.errors import EXIT_CODES, ConfigError, RequestError, RoboDialogError
+from robo_dialog.improve.command import Improve
+from robo_dialog.improve.settings import RoundSettings
+from robo_dialog.tune.gate_limits import Limits
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,43 @@ def test_a_wrong_variable_is_refused_by_its_name(capsys, monkeypatch, variable, 
     err = capsys.readouterr().err
     assert f"$ROBO_DIALOG_GREET_{variable}" in err
     assert complaint in err
+
+
+IMPROVE = "pool: pool\nout: runs/improved\n"
+"""What `improve` cannot do without."""
+
+
+def improve_of(path: str) -> Improve:
+    return cli._parse(Improve, "improve", ["--config", path])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "play:\n  pairing: augmented\ntune:\n  rate: 0.0001\nrounds: 1\n",
+        "settings:\n  play:\n    pairing: augmented\n  tune:\n    rate: 0.0001\n  rounds: 1\n",
+        "settings:\n  play:\n    pairing: augmented\n  rounds: 2\nrounds: 1\ntune:\n  rate: 0.0001\n",
+    ],
+)
+def test_a_section_of_a_config_file_changes_what_it_names_and_nothing_else(tmp_path, text):
+    found = improve_of(write(tmp_path, IMPROVE + text))
+    whole = RoundSettings(rounds=1)
+    play, tune = replace(whole.play, pairing="augmented"), replace(whole.tune, rate=0.0001)
+    assert found.settings == replace(whole, play=play, tune=tune)
+    options = ["--pool", "pool", "--out", "runs/improved", "--rounds", "1"]
+    assert found == cli._parse(Improve, "improve", [*options, "--play.pairing", "augmented", "--tune.rate", "0.0001"])
+
+
+def test_a_config_file_and_variables_take_the_names_of_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBO_DIALOG_IMPROVE_GAMES", "500")
+    found = improve_of(write(tmp_path, IMPROVE + "gate:\n  margin: 0.03\nheld-out: 0.5\ngames: 400\n"))
+    assert (found.limits, found.settings) == (Limits(margin=0.03), RoundSettings(games=500, held_out=0.5))
+
+
+def test_a_section_that_is_none_is_refused_beside_its_options(tmp_path):
+    path = write(tmp_path, IMPROVE + "settings: 3\nrounds: 1\n")
+    with pytest.raises(ConfigError, match="`settings` is 3, expected a section of options"):
+        improve_of(path)
 
 
 def test_missing_config_file_is_refused(tmp_path, capsys):
