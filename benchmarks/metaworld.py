@@ -149,7 +149,7 @@ class Lab:
             examples += examples_of(game_rows(known, store, GAMES, self.options.seed))
             self.folder.mkdir(parents=True, exist_ok=True)
             settings = replace(RoundSettings(), tune=replace(self.options.base, seed=self.options.seed))
-            (self.folder / "base.json").write_text(json.dumps(tune_on(examples, "tiny", out, (), settings)))
+            tune_on(examples, "tiny", out, (), settings)
         return out
 
     @cached_property

@@ -161,6 +161,25 @@ def test_the_same_command_makes_nothing_anew(improved: Path, pool: Path, monkeyp
     assert read(improved / "improve.json") == before
 
 
+def test_a_checkpoint_appears_with_what_is_told_of_it(
+    improved: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after it appeared, nothing is tuned again."""
+    shutil.copytree(improved / "round-1" / "games", tmp_path / "games")
+    this = stages.Round(tmp_path, 1, "tiny", improved / "base" / "bundle", "tiny")
+
+    def killed(*_: object, ignore_errors: bool = False, **__: object) -> None:
+        if not ignore_errors:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stages.learn(this, pool, (), SETTINGS)
+    monkeypatch.setattr(stages, "tune", killed)
+    assert stages.learn(this, pool, (), SETTINGS)["steps"] == SETTINGS.tune.steps
+
+
 def test_other_settings_need_another_folder(improved: Path, pool: Path) -> None:
     with pytest.raises(ConfigError, match="limits"):
         Improve(pool, improved, settings=SETTINGS, limits=STRICT).run()

@@ -18,6 +18,7 @@ from robo_dialog.models import embedded_model
 from robo_dialog.play.row_files import write_parquet
 from robo_dialog.play.rows import Row
 from robo_dialog.tune import training
+from robo_dialog.tune.examples import read_examples
 from robo_dialog.tune.settings import TuneSettings
 from robo_dialog.tune.tune_command import Tune
 from robo_dialog.vlm.protocol import Message
@@ -98,6 +99,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(rows, tmp_path, monkeypat
         Tune((rows,), tmp_path / "parts", settings=QUICK).run()
     assert not (tmp_path / "parts").exists()
     monkeypatch.setattr(training, "RoleTrainer", real)
+    half_written = tmp_path / "parts.work" / "checkpoints" / "checkpoint-9"
+    half_written.mkdir()
+    (half_written / "trainer_state.json").write_text('{"global_st')
+    (half_written.parent / "checkpoint-11").mkdir()
     assert Tune((rows,), tmp_path / "parts", settings=QUICK).run() == 0
     assert TransformersVLM(tmp_path / "parts").identity[6:] == TransformersVLM(tmp_path / "whole").identity[6:]
 
@@ -112,6 +117,26 @@ def test_tuning_stops_when_what_is_held_out_gets_no_better(tmp_path):
     told = json.loads((tmp_path / "tuned" / "tuning.json").read_text())
     assert told["steps"] < 40
     assert told["best_step"] < told["steps"]
+
+
+def test_a_batch_without_place_for_all_kinds_of_rows_is_refused(rows, tmp_path):
+    few = replace(QUICK, batch=1)
+    with pytest.raises(ConfigError, match=r"batch 1 has no place for the Describer beside 0 .* and 1 anchors"):
+        Tune((rows,), tmp_path / "tuned", anchor=(rows,), settings=few).run()
+
+
+def test_every_kind_of_rows_is_in_a_small_batch(rows):
+    few = read_examples((rows,))
+    kinds = training._mixture(few, few, replace(QUICK, batch=2, anchor_share=0.1))._kinds
+    assert [kind.per_batch for kind in kinds] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("option", ["out", "work"])
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_learned(rows, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    where = {"out": tmp_path / "tuned", option: tmp_path / "file" / "x"}
+    with pytest.raises(ConfigError, match="cannot be made"):
+        Tune((rows,), settings=QUICK, **where).run()
 
 
 def test_a_folder_that_exists_is_not_overwritten(rows, tmp_path):

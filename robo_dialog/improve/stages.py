@@ -48,6 +48,7 @@ from robo_dialog.vlm.choice import ModelChoice
 from robo_episodes.pool import FramePool, write_json
 
 GATE = "gate.json"
+TUNING = "tuning.json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def play_round(this: Round, pool: Path, settings: RoundSettings) -> dict[str, An
 def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSettings) -> dict[str, Any]:
     """Tune on the kept dialogs about episodes that are not held out."""
     out = this.folder / "tuned"
-    if not (out / "tuning.json").exists():
+    if not out.exists():
         kept = [
             dialog
             for dialog in read_dialogs(this.folder / "games" / DIALOGS)
@@ -96,9 +97,8 @@ def learn(this: Round, pool: Path, anchors: Sequence[Example], settings: RoundSe
         image_of = lru_cache(maxsize=16)(FrameStore(FramePool.open(pool)).image)
         # A Guesser that judges candidates one by one has nothing to learn but what the Describer learns.
         rows = training_rows if any(dialog.guesser == "prompt" for dialog in kept) else describer_rows
-        tuned = tune_on(examples_of(rows(kept, image_of)), this.model, out, anchors, settings)
-        write_json(out / "tuning.json", tuned)
-    return read_json(out / "tuning.json")
+        tune_on(examples_of(rows(kept, image_of)), this.model, out, anchors, settings)
+    return read_json(out / TUNING)
 
 
 def settle(this: Round, settings: RoundSettings) -> Path:
@@ -118,20 +118,19 @@ def _checkpoint(model: str) -> str | Path:
 
 def tune_on(
     examples: Sequence[Example], model: str, out: Path, anchors: Sequence[Example], settings: RoundSettings
-) -> dict[str, Any]:
+) -> None:
     """Tune a checkpoint on examples; `out` appears whole, and an interrupted run goes on.
 
-    Returns:
-        What tuning tells, and the share of "yes" among the answers.
+    A file in it says what tuning tells, and the share of "yes" among the answers.
     """
     work = out.with_name(f"{out.name}.work")
     merged = work / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     tuned = tune(_checkpoint(model), examples, anchors, settings.tune, work=work / "checkpoints", out=merged)
+    said = [talk.messages[-1][1] for one in examples if one.role == "describer" for talk in one.talks]
+    write_json(merged / TUNING, {"model": model, **vars(tuned), "yes_share": said.count("yes") / len(said)})
     merged.replace(out)
     shutil.rmtree(work)
-    said = [talk.messages[-1][1] for one in examples if one.role == "describer" for talk in one.talks]
-    return {"model": model, **vars(tuned), "yes_share": said.count("yes") / len(said)}
 
 
 def shipped_bundle(model: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -14,7 +15,7 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
 from transformers import EarlyStoppingCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from robo_dialog.errors import ConfigError
 from robo_dialog.tune.collate import Collator, Item
@@ -177,8 +178,15 @@ def _trainer(
 def _mixture(learned: Sequence[Example], anchors: Sequence[Example], settings: TuneSettings) -> Mixture:
     describer = [example for example in learned if example.role == "describer"]
     guesser = [example for example in learned if example.role == "guesser"]
-    anchored = round(settings.batch * settings.anchor_share) if anchors else 0
-    guessed = round(settings.batch * settings.guesser_share) if guesser else 0
+    guessed, anchored = (
+        max(1, round(settings.batch * share)) if some and share else 0
+        for some, share in ((guesser, settings.guesser_share), (anchors, settings.anchor_share))
+    )
+    if guessed + anchored >= settings.batch:
+        raise ConfigError(
+            f"batch {settings.batch} has no place for the Describer beside {guessed} examples of the Guesser and "
+            f"{anchored} anchors; raise batch, or set guesser_share or anchor_share to 0"
+        )
     kinds = (
         Kind(describer, settings.batch - anchored - guessed),
         Kind(guesser, guessed),
@@ -196,4 +204,14 @@ def _items(examples: Sequence[Example], settings: TuneSettings) -> list[Item]:
 
 
 def _last_checkpoint(work: Path) -> str | None:
-    return get_last_checkpoint(str(work)) if work.is_dir() else None
+    """The last one that was written to its end: the Trainer writes its own state last."""
+    whole = [path for path in work.glob("checkpoint-*") if path.name[11:].isdecimal() and _is_whole(path)]
+    return str(max(whole, key=lambda path: int(path.name[11:]))) if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -46,6 +46,7 @@ class Tune:
 
         from robo_dialog.models import embedded_model
         from robo_dialog.tune.examples import read_examples
+        from robo_dialog.tune.subjects import made_folder
         from robo_dialog.tune.training import processes, tune
         from robo_episodes.pool import write_json
 
@@ -57,6 +58,7 @@ class Tune:
         model: str | Path = embedded_model() if self.model == "tiny" else self.model
         part, together = work / "merged", processes()
         if together.is_main_process:
+            made_folder(self.out.parent)
             self._begin(work, files)
             shutil.rmtree(part, ignore_errors=True)
         together.wait_for_everyone()
@@ -64,7 +66,6 @@ class Tune:
         if not together.is_main_process:
             return 0
         write_json(part / "tuning.json", {"model": str(self.model), **asdict(tuned), "settings": asdict(self.settings)})
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         part.replace(self.out)
         shutil.rmtree(work)
         self._print(tuned)
@@ -73,6 +74,7 @@ class Tune:
     def _begin(self, work: Path, files: tuple[Path, ...]) -> None:
         """A work folder belongs to one command: its checkpoints are of these rows and these settings."""
         from robo_dialog.play.run_folder import read_json
+        from robo_dialog.tune.subjects import made_folder
         from robo_episodes.pool import write_json
 
         mine: dict[str, Any] = {
@@ -85,7 +87,7 @@ class Tune:
             raise ConfigError(
                 f"{work}: was begun with another model, other rows or settings; delete it, or name --work"
             )
-        work.mkdir(parents=True, exist_ok=True)
+        made_folder(work)
         write_json(path, mine)
 
     def _print(self, tuned: Tuned) -> None:
@@ -100,7 +102,7 @@ class Tune:
         for key, value in found.items():
             table.add_row(key.replace("_", " "), "-" if value is None else str(value))
         Console().print(table)
-        print(f"export it with: robo-dialog export {self.out} --out BUNDLE", file=sys.stderr)
+        print(f"export it with: robo-dialog export --model {self.out} --out BUNDLE", file=sys.stderr)
 
 
 def _rows_of(path: Path) -> Path:
