@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from robo_dialog.detect.calibration import Calibration
+from robo_dialog.tune.calibrate import LabelledEpisode
 from robo_dialog.tune.conformal import conformal_band, conformal_cuts, fewest
+from robo_dialog.tune.labelled import _with_precision
 from robo_dialog.tune.precision import fewest_successes, precision_threshold
 
 DRAWS = 600
@@ -119,3 +121,28 @@ def test_equal_probabilities_are_never_parted():
     labels = np.array([True] * 60 + [False] * 60)
     assert precision_threshold(labels, np.full(120, 0.7), 0.9) is None
     assert precision_threshold(labels, np.where(labels, 0.7, 0.2), 0.9) == pytest.approx(0.45)
+
+
+def attempts(instruction: str, margin: float, successes: int, failures: int) -> list[LabelledEpisode]:
+    return [LabelledEpisode((margin,), k < successes, instruction) for k in range(successes + failures)]
+
+
+CLEAN = [*attempts("lift the red cube", 4.0, 300, 0), *attempts("lift the red cube", -3.0, 0, 100)]
+
+
+def test_nobody_has_a_threshold_of_his_own_where_the_rest_proves_none():
+    """The rest has only been proved together with those that would leave it."""
+    found = _with_precision(Calibration(), [*CLEAN, *attempts("open the drawer", 5.0, 5, 5)], 0.9, "pool")
+    assert found.task_thresholds == {}
+    assert found.threshold == pytest.approx(0.515, abs=0.001)
+
+
+def test_the_rest_is_proved_without_those_that_have_their_own():
+    rest = [
+        *attempts("open the drawer", 5.0, 15, 0),
+        *attempts("push the ball", 5.0, 15, 0),
+        *attempts("push the ball", 1.0, 1, 9),
+    ]
+    found = _with_precision(Calibration(), [*CLEAN, *rest], 0.9, "pool")
+    assert set(found.task_thresholds) == {"lift the red cube"}
+    assert found.threshold == pytest.approx((1 / (1 + math.exp(-5)) + 1 / (1 + math.exp(-1))) / 2, abs=1e-6)

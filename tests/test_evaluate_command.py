@@ -71,6 +71,12 @@ def test_the_object_has_the_keys_that_programs_are_promised(pool, bundle, capsys
     assert found["paraphrase_flip_rate"] is None
 
 
+def test_no_draws_are_no_interval(pool, bundle, tmp_path):
+    with pytest.raises(ConfigError, match="--draws 0: expected at least 1"):
+        Evaluate((pool,), judge=JudgeChoice(bundle=bundle), draws=0, out=tmp_path / "out").run()
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_measured_is_what_is_served(tmp_path, pool, attempts, capsys):
     """Temperature, thresholds, weights and wordings of the bundle, all of them, against its verdicts one by one."""
     calibration = Calibration(

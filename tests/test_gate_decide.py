@@ -261,7 +261,32 @@ def test_kappa_is_agreement_beyond_chance():
     assert kappa(one, np.arange(100) % 4 < 2) == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("changed", [{"margin": 1.0}, {"least_kept": -0.1}, {"fewest_games": 1}, {"slowest": 0.0}])
+@pytest.mark.parametrize(
+    "changed", [{"margin": 1.0}, {"least_kept": -0.1}, {"fewest_games": 1}, {"fewest_episodes": 1}, {"slowest": 0.0}]
+)
 def test_limits_that_make_no_sense_are_refused(changed):
     with pytest.raises(ConfigError, match=next(iter(changed))):
         Limits(**changed)
+
+
+def about(games: list[Replayed], episodes: int) -> list[Replayed]:
+    return [replace(one, episode_id=f"e{one.game_id % episodes}") for one in games]
+
+
+def test_many_games_about_few_episodes_decide_nothing():
+    sides = Sides(about(replayed(0.9), 9), about(replayed(0.5, seed=1), 9))
+    decision = decide(Evidence("", games=sides), Limits())
+    assert not decision.promoted
+    assert "300 games about 9 episodes decide nothing, 50 about 10 would" in str(decision.checks)
+
+
+def test_games_of_a_family_about_one_episode_count_once():
+    """Thirty games of a family lost about a single episode are no more likely a fall than one."""
+    champion = about(replayed(1.0), 100)
+    candidate = [replace(one, won=one.episode_id != "e0") for one in champion]
+    games = {one.name: one for one in decide(Evidence("", games=Sides(candidate, champion)), Limits(fall=0.0)).checks}
+    assert games["games of 'lift the _'"].figures["p_value"] == 1.0
+    assert games["games of 'lift the _'"].passed
+    several = [replace(one, won=int(one.episode_id[1:]) >= 60) for one in champion]
+    fallen = {one.name: one for one in decide(Evidence("", games=Sides(several, champion)), Limits()).checks}
+    assert not fallen["games of 'lift the _'"].passed

@@ -66,7 +66,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, unlabelled: Path, attempts: li
         game = Dialog(k, 1, 0, "m", "likelihood", "cross_view", "same_task", "lift it", tuple(views), 1, seen, (turn,))
         lines.append(replace(game, outcome="won", kept=True).line() + "\n")
     folder.mkdir()
-    write_json(folder / "run.json", {"pool": str(unlabelled)})
+    begun = {"pool": str(unlabelled), "pool_digest": digest(FramePool.open(unlabelled))}
+    write_json(folder / "run.json", begun)
     (folder / "dialogs.jsonl").write_text("".join(lines))
     return folder
 
@@ -189,6 +190,12 @@ def test_what_a_candidate_was_trained_on_is_no_evidence(pool, run, tmp_path):
         Promote(seen, tmp_path / "store", episodes=(pool,)).run()
 
 
+def test_games_over_another_pool_are_refused(pool, run, tmp_path):
+    other = write_pool(tmp_path / "other", drawn(20))
+    with pytest.raises(ConfigError, match=r"other: is not the pool of .*run, or was changed since; use --games-pool"):
+        Promote(bundle(tmp_path / "bundle"), tmp_path / "store", games=run, games_pool=other).run()
+
+
 def test_a_bundle_that_takes_no_questions_cannot_play(run, tmp_path):
     with pytest.raises(ModelError, match="export it again"):
         Promote(bundles.write(tmp_path / "bundle"), tmp_path / "store", games=run).run()
@@ -238,6 +245,8 @@ def test_another_champion_meanwhile_is_not_overrun(pool, tmp_path, capsys, monke
             bundle(tmp_path / "second", replace(GOOD, bias=0.1)), store, episodes=(pool,), limits=Limits(slowest=50.0)
         ).run()
     assert ModelStore(store).pointers().champion == Detector.load(other).digest[:16]
+    (told,) = [json.loads(path.read_text()) for path in (store / "decisions").glob("*-against-*")]
+    assert (told["promoted"], "has become champion meanwhile" in told["reason"]) == (False, True)
 
 
 def test_a_table_tells_every_check(pool, tmp_path, capsys):

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from conftest import REPOSITORY
 from robo_dialog.detect.detector import Detector
-from robo_dialog.errors import ConfigError, ModelError
+from robo_dialog.errors import ConfigError, ModelError, PoolError
 from robo_dialog.improve import stages
 from robo_dialog.improve.alarms import alarms
 from robo_dialog.improve.command import Improve
@@ -38,8 +38,8 @@ PAGE = (REPOSITORY / "docs" / "improving.md").read_text(encoding="utf-8")
 QUICK = """--rounds 1 --games 40 --held-out 0.5 --play.guesser likelihood
 --play.questions.samples 1 --play.questions.bank 2
 --tune.steps 2 --tune.batch 2 --tune.rank 2 --tune.alpha 2 --tune.guesser-share 0 --gate.margin 0.99 --gate.fall 0.99
---gate.anchor-fall 0.99 --gate.fewest-games 2 --gate.least-kept 0 --gate.slowest 100"""
-LENIENT = Limits(margin=0.99, fall=0.99, anchor_fall=0.99, fewest_games=2, least_kept=0, slowest=100)
+--gate.anchor-fall 0.99 --gate.fewest-games 2 --gate.fewest-episodes 2 --gate.least-kept 0 --gate.slowest 100"""
+LENIENT = Limits(margin=0.99, fall=0.99, anchor_fall=0.99, fewest_games=2, fewest_episodes=2, least_kept=0, slowest=100)
 STRICT = Limits(margin=0.99, fall=0.99, anchor_fall=0.99, fewest_games=1000, slowest=100)
 SETTINGS = RoundSettings(
     rounds=1,
@@ -178,6 +178,45 @@ def test_a_checkpoint_appears_with_what_is_told_of_it(
             stages.learn(this, pool, (), SETTINGS)
     monkeypatch.setattr(stages, "tune", killed)
     assert stages.learn(this, pool, (), SETTINGS)["steps"] == SETTINGS.tune.steps
+
+
+def test_figures_are_of_the_episodes_that_are_given(improved: Path, pool: Path, tmp_path: Path) -> None:
+    bundle, out = improved / "round-1" / "bundle", tmp_path / "evaluation.json"
+    shutil.copyfile(improved / "round-1" / "evaluation.json", out)
+    before = stages.measured(bundle, pool, out)
+    Simulate(tmp_path / "source.hdf5", domain="source", episodes=12, seed=2, every=10**9).run()
+    assert Ingest((tmp_path / "source.hdf5",), out=tmp_path / "pool", cameras=("front", "side")).run() == 0
+    other = stages.measured(bundle, tmp_path / "pool", out)
+    assert (before["n"], other["n"]) == (24, 12)
+    assert before == read(improved / "round-1" / "evaluation.json")
+    with pytest.raises(PoolError, match="nowhere"):
+        stages.measured(bundle, tmp_path / "nowhere", out)
+
+
+def test_a_pool_that_was_changed_is_another_run(improved: Path, pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rounds"
+    out.mkdir()
+    begun = read(improved / "begun.json") | {"pool_digest": "0" * 64}
+    (out / "begun.json").write_text(json.dumps(begun))
+    with pytest.raises(ConfigError, match=r"pool_digest = '0{64}', now '"):
+        Improve(pool, out, settings=SETTINGS, limits=LENIENT).run()
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.9999])
+def test_a_pool_too_small_to_be_divided_is_refused_before_anything_is_made(
+    pool: Path, tmp_path: Path, share: float
+) -> None:
+    with pytest.raises(PoolError, match="of its 24 episodes with an instruction are held out"):
+        Improve(pool, tmp_path / "rounds", settings=RoundSettings(held_out=share)).run()
+    assert not (tmp_path / "rounds").exists()
+
+
+def test_without_a_game_about_held_out_episodes_nothing_is_promoted(improved: Path, pool: Path, tmp_path: Path) -> None:
+    shutil.copytree(improved / "round-1" / "games", tmp_path / "games")
+    (tmp_path / "games" / "dialogs.jsonl").write_text("")
+    this = stages.Round(tmp_path, 1, "tiny", improved / "base" / "bundle", "tiny")
+    found = stages.gate(this, improved / "round-1" / "bundle", pool, (), SETTINGS, LENIENT)
+    assert (found["promoted"], "nothing tells" in found["reason"]) == (False, True)
 
 
 def test_other_settings_need_another_folder(improved: Path, pool: Path) -> None:

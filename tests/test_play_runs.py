@@ -154,6 +154,18 @@ def test_another_seed_model_or_setting_is_no_continuation(pool: Path, clean: Pat
     assert content(clean) == before
 
 
+def test_what_differs_is_named_by_its_key(pool: Path, clean: Path) -> None:
+    settings = Settings(pairing="same", guesser="likelihood", cameras=("front", "side"))
+    with pytest.raises(ConfigError, match=r"other values \(settings.pairing = '\w+', now 'same', .*; give the same"):
+        command(pool, clean, settings=settings).run()
+
+
+def test_what_a_process_left_that_was_killed_before_it_began_is_no_run(pool: Path, tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".run.json.tmp").write_text("{")
+    assert command(pool, tmp_path, games=7).run() == 0
+
+
 def test_a_folder_with_something_else_is_left_alone(pool: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is no run and not empty"):
@@ -212,6 +224,7 @@ def test_a_stricter_filter_rejects_more_and_edits_nothing(pool: Path, clean: Pat
     from robo_dialog.play.filters import Thresholds
 
     before = content(clean)["dialogs.jsonl"]
+    (clean / "rows.parquet").write_bytes(b"of dialogs that were kept before")
     uninformative = []
     for spread in (0.0, 0.9):
         capsys.readouterr()
@@ -220,6 +233,7 @@ def test_a_stricter_filter_rejects_more_and_edits_nothing(pool: Path, clean: Pat
         uninformative.append(rejected.get("uninformative", 0))
     assert uninformative[0] < uninformative[1]
     assert content(clean)["dialogs.jsonl"] == before
+    assert not (clean / "rows.parquet").exists()
 
 
 def test_filtering_with_another_pool_is_refused(clean: Path, tmp_path: Path, repository: Path) -> None:

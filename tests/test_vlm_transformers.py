@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robo_dialog.errors import ModelError
+from robo_dialog.errors import ConfigError, ModelError
+from robo_dialog.models import embedded_model
 from robo_dialog.pretrain.architecture import build
 from robo_dialog.vlm.pixels import form_of
 from robo_dialog.vlm.prompts import ANSWERS, normalized, success_question
@@ -178,3 +179,9 @@ def test_a_processor_that_does_more_than_scale_colours_is_asked_for_every_image(
     sharpened = {**encoded, "pixel_values": encoded["pixel_values"] * 1.01}
     assert form_of(sharpened, (image,), vlm._chat.processor.image_processor) is None
     assert form_of(encoded, (image,), object()) is None
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:7"])
+def test_a_device_that_cannot_be_used_is_named(device):
+    with pytest.raises(ConfigError, match=f"--device {device}: cannot be used here"):
+        TransformersVLM(embedded_model(), device=device)

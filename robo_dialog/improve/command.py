@@ -49,11 +49,13 @@ class Improve:
     def run(self) -> int:
         """All rounds, as far as they are not done; then the summary."""
         from robo_dialog.claims import claimed
+        from robo_dialog.improve.stages import require_both_parts
         from robo_dialog.tune.examples import read_examples
-        from robo_episodes.pool import write_json
+        from robo_episodes.pool import FramePool, write_json
 
+        require_both_parts(FramePool.open(self.pool), self.settings.held_out)
+        anchors = read_examples(self.anchor)
         with claimed(self.out, "begun.json", self._begun_with(), {"rounds"}):
-            anchors = read_examples(self.anchor)
             with redirect_stdout(sys.stderr):
                 found = self._rounds(anchors)
             write_json(self.out / "improve.json", found)
@@ -61,12 +63,16 @@ class Improve:
         return 0
 
     def _begun_with(self) -> dict[str, Any]:
+        from robo_dialog.play.moments import digest
+        from robo_episodes.pool import FramePool
+
         settings = asdict(self.settings)
         rounds = settings.pop("rounds")
         return {
             "pool": str(self.pool.resolve()),
+            "pool_digest": digest(FramePool.open(self.pool)),
             "model": self.model,
-            "anchor": [str(path) for path in self.anchor],
+            "anchor": [str(path.resolve()) for path in self.anchor],
             "settings": settings,
             "limits": asdict(self.limits),
             "rounds": rounds,

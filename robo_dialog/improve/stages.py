@@ -19,14 +19,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from robo_dialog.detect.bundle import read_bundle
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.detect.detector import Detector
 from robo_dialog.detect.manifest import MANIFEST, Lineage
+from robo_dialog.errors import PoolError
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.models import embedded_bundle, embedded_model
 from robo_dialog.play.dialog import Dialog, dialogs_digest, read_dialogs
 from robo_dialog.play.frames import FrameStore
-from robo_dialog.play.moments import digest
+from robo_dialog.play.moments import digest, read_moments
 from robo_dialog.play.play_command import Play
 from robo_dialog.play.rows import describer_rows, training_rows
 from robo_dialog.play.run_folder import DIALOGS, SUMMARY, read_json
@@ -67,6 +69,21 @@ def is_held_out(episode_id: str, share: float) -> bool:
     """Whether nothing is learned from an episode: depends on its id alone, so it is the same in every round."""
     drawn = int.from_bytes(hashlib.sha256(episode_id.encode()).digest()[:6], "big") / 2**48
     return drawn < share
+
+
+def require_both_parts(pool: FramePool, held_out: float) -> None:
+    """Refuse a pool of which nothing would be held out, or everything.
+
+    Raises:
+        PoolError: so it is, or no frame can be played with.
+    """
+    episodes = {one.episode_id for one in read_moments(pool) if one.final}
+    held = sum(is_held_out(one, held_out) for one in episodes)
+    if not 0 < held < len(episodes):
+        raise PoolError(
+            f"{pool.path}: {held} of its {len(episodes)} episodes with an instruction are held out (--held-out "
+            f"{held_out:g}); some must be, and some must not: change the share, or ingest more episodes"
+        )
 
 
 def play_round(this: Round, pool: Path, settings: RoundSettings) -> dict[str, Any]:
@@ -180,21 +197,27 @@ def gate(
     path = this.folder / GATE
     if not path.exists():
         games = [dialog for dialog in read_dialogs(this.folder / "games" / DIALOGS) if _may_decide(dialog, settings)]
-        grounds = Grounds(games=Games(FramePool.open(pool), games[: settings.gate_games]), anchor=anchors)
+        held_out = Games(FramePool.open(pool), games[: settings.gate_games]) if games else None
+        grounds = Grounds(games=held_out, anchor=anchors)
         decision = decide(gather(candidate, this.champion, grounds).evidence, limits)
         write_json(path, decision.as_json())
     return read_json(path)
 
 
 def measured(bundle: Path, episodes: Path, out: Path) -> dict[str, Any]:
-    """Figures of a bundle on labelled episodes; these are for people and decide nothing."""
-    if not out.exists():
-        judge, pool = BundleJudge(Detector.load(bundle)), FramePool.open(episodes)
+    """Figures of a bundle on labelled episodes; these are for people and decide nothing.
+
+    They are measured anew where those that are there are of other episodes, labels or weights.
+    """
+    pool = FramePool.open(episodes)
+    of = {"bundle_digest": read_bundle(bundle).manifest.digest, "episodes_digest": pool.digest()}
+    if not out.exists() or not of.items() <= read_json(out).items():
+        judge = BundleJudge(Detector.load(bundle))
         views = replace(views_of(pool), beginnings={})
         with looked(judge, pool, views, judge.calibration, None, "labelled episodes") as margins:
             judged = judged_episodes(pool, views, judge.calibration, margins)
         found = Evaluated(str(bundle), judge.identity, judge.calibration.method, digest(pool), judged, evaluate(judged))
-        write_json(out, found.as_json())
+        write_json(out, {**found.as_json(), **of})
     return read_json(out)
 
 

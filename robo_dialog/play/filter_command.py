@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,8 @@ class Filter:
 
         lines = "".join(dialog.line() + "\n" for dialog in kept)
         write_atomically(self.path / "kept.jsonl", lines.encode())
+        (self.path / "rows.parquet").unlink(missing_ok=True)  # of other dialogs than those that are kept now
+        shutil.rmtree(self.path / "llamafactory", ignore_errors=True)
         if self.rows:
             store = FrameStore(pool)
             write_parquet(training_rows(kept, store.image), self.path / "rows.parquet")

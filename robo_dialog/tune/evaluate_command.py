@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from robo_dialog.errors import ConfigError
 from robo_dialog.tune.subjects import JudgeChoice, made_folder, opened_pool, read_calibration, read_paraphrases
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Evaluate:
         """Ask, measure, write, print."""
         from robo_dialog.tune.passes import views_of
 
+        if self.draws < 1:
+            raise ConfigError(f"--draws {self.draws}: expected at least 1")
         if self.out is not None:
             made_folder(self.out)
         judge = self.judge.open()

@@ -63,9 +63,10 @@ def check_games(sides: Sides[Replayed] | None, limits: Limits, *, decide: bool) 
     """
     if sides is None:
         return []
-    if len(sides.candidate) < limits.fewest_games:
-        told = f"{len(sides.candidate)} games decide nothing, {limits.fewest_games} would"
-        return [Check("games", True, told)]
+    games, episodes = len(sides.candidate), len({one.episode_id for one in sides.candidate})
+    if games < limits.fewest_games or episodes < limits.fewest_episodes:
+        needed = f"{limits.fewest_games} about {limits.fewest_episodes}"
+        return [Check("games", True, f"{games} games about {episodes} episodes decide nothing, {needed} would")]
     columns = columns_of(sides, lambda one: [(one.episode_id, True, one.won)])
     kept = _kept_answers(sides.candidate, limits)
     if sides.champion is None:

@@ -22,6 +22,8 @@ class Limits:
     """Episodes of each class without which labels decide nothing."""
     fewest_games: int = 50
     """Games without which games decide nothing."""
+    fewest_episodes: int = 10
+    """Episodes that these games must be about: games about one episode are one piece of evidence."""
     least_accuracy: float = 0.6
     """Balanced accuracy that a first candidate must have."""
     least_kept: float = 0.7
@@ -34,6 +36,6 @@ class Limits:
         for name in ("margin", "fall", "anchor_fall", "least_accuracy", "least_kept"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected a share: 0 to below 1")
-        for name, least in (("fewest_labels", 2), ("fewest_games", 2), ("slowest", 0.1)):
+        for name, least in (("fewest_labels", 2), ("fewest_games", 2), ("fewest_episodes", 2), ("slowest", 0.1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected {least} or more")

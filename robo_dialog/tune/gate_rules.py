@@ -101,11 +101,16 @@ def no_fall(name: str, columns: Columns, statistic: Statistic, fall: float) -> C
 
 
 def slice_held(name: str, columns: Columns, statistic: Statistic, fall: float) -> Check:
-    """The same, but a larger fall must not even be likely by McNemar's test: a slice has few episodes."""
+    """The same, but a larger fall must not even be likely by McNemar's test: a slice has few episodes.
+
+    Of several rows of one episode, what is right more often counts once.
+    """
     figures = _compared(columns, statistic, draws=1)
-    right = np.ones(len(columns.ids), np.bool_)
     wanted, said = columns.champion or (columns.wanted, columns.said)
-    p_value = mcnemar(right, columns.said == columns.wanted, said == wanted).p_value
+    better = (columns.said == columns.wanted).astype(int) - (said == wanted).astype(int)
+    episodes, place = np.unique(np.asarray(columns.ids, np.str_), return_inverse=True)
+    votes = np.bincount(place, weights=better, minlength=len(episodes))
+    p_value = mcnemar(np.ones(len(episodes), np.bool_), votes > 0, votes < 0).p_value
     own = {key: figures[key] for key in ("n", "candidate", "champion", "difference")} | {"p_value": p_value}
     told = f"{own['candidate']:.3f} against {own['champion']:.3f}, p = {p_value:.3g}"
     return Check(name, own["difference"] >= -fall or p_value > LIKELY, told, own)

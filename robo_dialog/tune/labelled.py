@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_dialog.detect.calibration import Calibration
 from robo_dialog.errors import PoolError
@@ -119,12 +120,26 @@ def _with_precision(
             f"{precision:g} at any threshold; {fewest_successes(precision)} clear successes among them are needed at "
             "least: add labelled episodes, or give a lower --precision"
         )
-    own = {name: precision_threshold(labels[r], probabilities[r], precision) for name, r in tasks_of(episodes).items()}
-    return replace(
-        fitted,
-        threshold=overall,
-        task_thresholds={name: found for name, found in own.items() if found is not None},
-    )
+    own, left = _own_thresholds(episodes, labels, probabilities, precision)
+    if left.any():
+        # What was proved of all together need not hold of the rest of them: it is proved anew, or nobody has his own.
+        rest = precision_threshold(labels[left], probabilities[left], precision)
+        overall, own = (overall, {}) if rest is None else (rest, own)
+    return replace(fitted, threshold=overall, task_thresholds=own)
+
+
+def _own_thresholds(
+    episodes: Sequence[LabelledEpisode], labels: NDArray[np.bool_], probabilities: NDArray[np.float64], precision: float
+) -> tuple[dict[str, float], NDArray[np.bool_]]:
+    """Thresholds of instructions, then of families without these, and which episodes (E,) are left."""
+    own, left = {}, np.ones(len(episodes), np.bool_)
+    for name, rows in sorted(tasks_of(episodes).items(), key=lambda one: len(one[1])):
+        some = np.array(rows)[left[rows]]
+        found = precision_threshold(labels[some], probabilities[some], precision)
+        if found is not None:
+            own[name] = found
+            left[some] = False
+    return own, left
 
 
 def _method(parts: Sequence[Sequence[LabelledEpisode]], fitted: Calibration, wanted: Wanted) -> str:
@@ -141,6 +156,6 @@ def _method(parts: Sequence[Sequence[LabelledEpisode]], fitted: Calibration, wan
     return (
         f"temperature and bias by log loss on {len(parts[0])} labelled episodes; {thresholds}; "
         f"{len(fitted.task_thresholds)} instructions or families with their own; abstention by split conformal "
-        f"prediction on {len(parts[-1])} others, so that at most {wanted.alpha:.0%} of the new episodes of each class "
-        f"are called the other{never}"
+        f"prediction on {len(parts[-1])} others, so that at most {100 * wanted.alpha:g}% of the new episodes of each "
+        f"class are called the other{never}"
     )

@@ -17,7 +17,6 @@ from robo_dialog.tune.subjects import made_folder, opened_pool
 
 if TYPE_CHECKING:
     from robo_dialog.detect.manifest import Manifest
-    from robo_dialog.detect.store import ModelStore
     from robo_dialog.tune.gate_rules import Check
     from robo_dialog.tune.promotion import Games, Grounds
 
@@ -86,8 +85,12 @@ class Promote:
         if decision.promoted:
             store.publish(self.candidate)
         self._write(file, found)
+        if decision.promoted and (now := store.pointers().champion) != champion:
+            # The candidate was not compared with that one.
+            self._write(file, {**found, "promoted": False, "reason": f"{now} has become champion meanwhile"})
+            raise StoreError(f"{self.store}: its champion has become {now} meanwhile; run the same command again")
         if decision.promoted:
-            self._promote(store, version, champion)
+            store.promote(version)
         self._print(found, decision.checks)
         return 0 if decision.promoted else KEPT
 
@@ -108,6 +111,7 @@ class Promote:
 
     def _read_games(self, candidate: Manifest) -> Games | None:
         from robo_dialog.play.dialog import dialogs_digest
+        from robo_dialog.play.moments import digest
         from robo_dialog.play.run_folder import DIALOGS, RUN, read_json
         from robo_dialog.tune.promotion import Games
         from robo_dialog.tune.replays import read_games
@@ -118,7 +122,10 @@ class Promote:
         begun, file = read_json(self.games / RUN), self.games / DIALOGS
         dialogs = read_games(file, self.most_games)
         _require_unseen(file, dialogs_digest(file), candidate.lineage.dialogs_digest)
-        return Games(FramePool.open(self.games_pool or Path(begun["pool"])), dialogs)
+        pool = FramePool.open(self.games_pool or Path(begun["pool"]))
+        if digest(pool) != begun["pool_digest"]:
+            raise ConfigError(f"{pool.path}: is not the pool of {self.games}, or was changed since; use --games-pool")
+        return Games(pool, dialogs)
 
     def _given(self) -> dict[str, object]:
         """What the decision was made on, as it was given."""
@@ -137,13 +144,6 @@ class Promote:
 
         made_folder(file.parent)
         write_json(file, found)
-
-    def _promote(self, store: ModelStore, version: str, champion: str | None) -> None:
-        """Refuse if there is another champion by now: the candidate was not compared with that one."""
-        now = store.pointers().champion
-        if now != champion:
-            raise StoreError(f"{self.store}: its champion has become {now} meanwhile; run the same command again")
-        store.promote(version)
 
     def _print(self, found: Mapping[str, object], checks: Sequence[Check]) -> None:
         if self.json:

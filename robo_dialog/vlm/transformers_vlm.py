@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from robo_dialog.detect.preprocess import resize_rgb
+from robo_dialog.errors import ConfigError
 from robo_dialog.vlm.chat import Chat, Turn
 from robo_dialog.vlm.networks import load_network
 from robo_dialog.vlm.pixels import Form, form_of
@@ -43,12 +44,13 @@ class TransformersVLM:
         batch: prompts, or beginnings of prompts, per forward pass.
 
     Raises:
+        ConfigError: torch knows no such device, or cannot use it here.
         ModelError: the checkpoint or its processor cannot be loaded.
     """
 
     def __init__(self, model: str | Path, *, device: str | None = None, batch: int = 64) -> None:
         self._name = str(model)
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._batch = batch
         self._chat = Chat(load_processor(model))
         self._model: Any = load_network(model, torch.float32)
@@ -256,6 +258,15 @@ class TransformersVLM:
             self._forms[key] = form_of(first, squares[0], self._chat.processor.image_processor)
         form = self._forms[key]
         return self._encode(texts, images) if form is None else form.fill(squares)
+
+
+def _usable(name: str) -> torch.device:
+    """A device, tried."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name}: cannot be used here ({reason}); leave it out, or give cpu") from error
 
 
 def _text(cut: Cut) -> str:
