@@ -72,6 +72,17 @@ def test_which_game_in_another_lab():
         assert percent(found[f"{name}_balanced_accuracy"]) in section(title)
 
 
+def test_distractors_that_look_alike_are_told_of_their_pool():
+    lines = (RESULTS / "rehearsal.jsonl").read_text(encoding="utf-8").splitlines()
+    runs = {run["variant"]: run for run in map(json.loads, lines) if run["seed"] == 0}
+    accuracies, aurocs = ([runs[name][key] for name in ("nearest", "recipe")] for key in ("balanced_accuracy", "auroc"))
+    text = section("Which game, in another lab").replace("\n", " ")
+    assert "{} beside {} of the recipe".format(*map(percent, accuracies)) in text
+    assert "an AUROC of {:.3f} beside {:.3f}, the worst".format(*aurocs) in text
+    games = [run for name, run in runs.items() if name not in ("base", "recalibrated")]
+    assert min(run["auroc"] for run in games) == aurocs[0]
+
+
 def test_what_limits_it():
     runs = [json.loads(line) for line in (RESULTS / "self_improvement.jsonl").read_text().splitlines()]
     arms = (("base", 0), ("cross_view", 1), ("cross_view", 3), ("supervised", 1))
