@@ -33,14 +33,12 @@ def configured(config: type[T], path: Path | None, environment: Mapping[str, str
     Raises:
         ConfigError: the file is missing or is not a mapping, or a key or variable is not an option of `config`.
     """
-    content = {} if path is None else _read(path)
+    values = {} if path is None else _values(config, _read(path), str(path))
     variables = {name: text for name, text in environment.items() if name.startswith(prefix)}
     for name, text in variables.items():
         option = name.removeprefix(prefix).lower()
-        value = {option: _value_of(text, _hint(config, option))}
-        _build(config, value, f"${name}")  # so that a mistake is told with the variable's name
-        content |= value
-    return _build(config, content, str(path)) if path is not None or variables else None
+        _merge(values, _values(config, {option: _value_of(text, _hint(config, option))}, f"${name}"))
+    return _build(config, values) if path is not None or variables else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -70,45 +68,52 @@ def _value_of(text: str, hint: object) -> object:
         return text
 
 
-def _build(config: type[T], content: Mapping[str, Any], place: str, start: T | None = None) -> T:
-    """A dataclass from what is configured; the rest is that of `start`, or the class's own defaults."""
+def _build(config: type[T], values: Mapping[str, Any], start: T | None = None) -> T:
+    """A dataclass of values by field; the rest is that of `start`, or the class's own defaults."""
     import tyro
 
     hints = typing.get_type_hints(config)
     fields = {field.name: field for field in dataclasses.fields(config)}  # type: ignore[arg-type]
-    values = {}
-    for name, value in _by_field(config, content, place).items():
+    built = {}
+    for name, value in values.items():
         before = _default(fields[name]) if start is None else getattr(start, name)
-        values[name] = _convert(value, hints[name], name, place, before)
+        built[name] = _build(_plain(hints[name]), value, before) if isinstance(value, dict) else value
     if start is not None:
-        return dataclasses.replace(start, **values)  # type: ignore[type-var]
+        return dataclasses.replace(start, **built)  # type: ignore[type-var]
     required = [one.name for one in fields.values() if _has_no_default(one)]
-    return config(**dict.fromkeys(required, tyro.MISSING) | values)
+    return config(**dict.fromkeys(required, tyro.MISSING) | built)
 
 
-def _by_field(config: type, content: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """What is configured by names of fields: an option may belong to a section that the command line does not name."""
-    paths = _paths(config)
-    by_path = []
+def _values(config: type, content: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """What is configured, by field and of the field's own type; a section is a dictionary of the same kind.
+
+    An option may belong to a section that the command line does not name.
+    """
+    paths, hints = _paths(config), typing.get_type_hints(config)
+    named = []
     for key, value in content.items():
         option = str(key).replace("-", "_")
         if option not in paths:
             close = difflib.get_close_matches(option, paths, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(paths))}"
             raise ConfigError(f"{place}: unknown option `{key}`; {hint}")
-        by_path.append((paths[option], value))
+        named.append((option, value))
     found: dict[str, Any] = {}
-    for path, value in sorted(by_path, key=lambda one: len(one[0])):
-        *sections, name = path
-        inner = found
-        for section in sections:
-            part = inner.get(section, {})
-            if not isinstance(part, dict):
-                raise ConfigError(f"{place}: option `{section}` is {part!r}, expected a section of options")
-            inner[section] = dict(part)
-            inner = inner[section]
-        inner[name] = value
+    for option, value in sorted(named, key=lambda one: len(paths[one[0]])):
+        field, *inside = paths[option]
+        hint = hints[field]
+        own = _values(hint, {option: value}, place) if inside else _convert(value, hint, option, place)
+        _merge(found, {field: own})
     return found
+
+
+def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put values over others, section by section."""
+    for name, value in over.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            _merge(values[name], value)
+        else:
+            values[name] = value
 
 
 def _paths(config: type) -> dict[str, tuple[str, ...]]:
@@ -146,23 +151,30 @@ def _default(field: dataclasses.Field[Any]) -> object:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _convert(value: object, hint: object, key: str, place: str, start: object = None) -> object:
-    """A YAML value as the field's own type; a section changes what it names of `start`."""
+def _plain(hint: Any) -> Any:  # noqa: ANN401
+    """A type without None and annotations."""
     choices, origin = typing.get_args(hint), typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in choices:
-            return None
-        return _convert(value, next(choice for choice in choices if choice is not type(None)), key, place, start)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(typing.cast(type[object], hint), value, place, start)
+        return _plain(next(choice for choice in choices if choice is not type(None)))
+    return _plain(choices[0]) if origin is typing.Annotated else hint
+
+
+def _convert(value: object, hint: object, key: str, place: str) -> object:
+    """A YAML value as the field's own type; a section by the names of its fields."""
+    if value is None and type(None) in typing.get_args(hint):
+        return None
+    plain = _plain(hint)
+    choices, origin = typing.get_args(plain), typing.get_origin(plain)
+    if dataclasses.is_dataclass(plain) and isinstance(value, dict):
+        return _values(typing.cast(type, plain), value, place)
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(item, choices[0], key, place) for item in value)
     if origin is typing.Literal and value in choices:
         return value
     for kind, accepted in _PLAIN.items():
-        if hint is kind and type(value) in accepted:
+        if plain is kind and type(value) in accepted:
             return kind(value)
-    raise ConfigError(f"{place}: option `{key}` is {value!r}, expected {_words(hint)}")
+    raise ConfigError(f"{place}: option `{key}` is {value!r}, expected {_words(plain)}")
 
 
 _PLAIN: dict[Callable[[Any], object], tuple[type, ...]] = {

@@ -146,3 +146,11 @@ def test_the_rest_is_proved_without_those_that_have_their_own():
     found = _with_precision(Calibration(), [*CLEAN, *rest], 0.9, "pool")
     assert set(found.task_thresholds) == {"lift the red cube"}
     assert found.threshold == pytest.approx((1 / (1 + math.exp(-5)) + 1 / (1 + math.exp(-1))) / 2, abs=1e-6)
+
+
+def test_a_family_of_a_single_instruction_so_far_serves_those_to_come():
+    seen = [attempts(f"pick up the {colour} cube", 3.0, 5, 0) for colour in ("red", "blue")]
+    clean = [*attempts("push the red mug", 3.0, 60, 0), *attempts("push the red mug", -3.0, 0, 20)]
+    found = _with_precision(Calibration(), [*seen[0], *seen[1], *clean, *attempts("open it", 3.0, 20, 0)], 0.9, "pool")
+    assert set(found.task_thresholds) == {"push the _ mug"}
+    assert found.threshold_for("push the blue mug") == found.threshold_for("push the red mug") != found.threshold

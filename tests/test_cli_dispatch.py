@@ -17,6 +17,8 @@ from robo_dialog.errors import EXIT_CODES, ConfigError, RequestError, RoboDialog
 from robo_dialog.improve.command import Improve
 from robo_dialog.improve.settings import RoundSettings
 from robo_dialog.tune.gate_limits import Limits
+from robo_dialog.tune.settings import TuneSettings
+from robo_dialog.tune.tune_command import Tune
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,22 @@ def test_a_config_file_and_variables_take_the_names_of_the_command_line(tmp_path
     monkeypatch.setenv("ROBO_DIALOG_IMPROVE_GAMES", "500")
     found = improve_of(write(tmp_path, IMPROVE + "gate:\n  margin: 0.03\nheld-out: 0.5\ngames: 400\n"))
     assert (found.limits, found.settings) == (Limits(margin=0.03), RoundSettings(games=500, held_out=0.5))
+
+
+def test_variables_change_what_they_name_of_a_section_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBO_DIALOG_IMPROVE_PLAY", "{pairing: cross_view}")
+    monkeypatch.setenv("ROBO_DIALOG_IMPROVE_SETTINGS", "{games: 9}")
+    found = improve_of(write(tmp_path, IMPROVE + "games: 5\nplay:\n  questions:\n    bank: 5\n")).settings
+    assert (found.games, found.play.pairing, found.play.questions.bank, found.tune.steps) == (9, "cross_view", 5, 160)
+
+
+def test_values_that_belong_together_may_come_from_several_places(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBO_DIALOG_TUNE_BATCH", "33")
+    monkeypatch.setenv("ROBO_DIALOG_TUNE_ACCUMULATE", "3")
+    path = write(tmp_path, "rows: [runs/games]\nout: runs/tuned\nanchor-share: 0\n")
+    monkeypatch.setenv("ROBO_DIALOG_TUNE_GUESSER_SHARE", "0.8")
+    found = cli._parse(Tune, "tune", ["--config", path, "runs/games"]).settings
+    assert found == TuneSettings(batch=33, accumulate=3, anchor_share=0.0, guesser_share=0.8)
 
 
 def test_a_section_that_is_none_is_refused_beside_its_options(tmp_path):

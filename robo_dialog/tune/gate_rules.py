@@ -103,7 +103,8 @@ def no_fall(name: str, columns: Columns, statistic: Statistic, fall: float) -> C
 def slice_held(name: str, columns: Columns, statistic: Statistic, fall: float) -> Check:
     """The same, but a larger fall must not even be likely by McNemar's test: a slice has few episodes.
 
-    Of several rows of one episode, what is right more often counts once.
+    Of several rows of one episode, what is right more often counts once; the test must tell of more episodes that
+    became worse than better.
     """
     figures = _compared(columns, statistic, draws=1)
     wanted, said = columns.champion or (columns.wanted, columns.said)
@@ -113,7 +114,8 @@ def slice_held(name: str, columns: Columns, statistic: Statistic, fall: float) -
     p_value = mcnemar(np.ones(len(episodes), np.bool_), votes > 0, votes < 0).p_value
     own = {key: figures[key] for key in ("n", "candidate", "champion", "difference")} | {"p_value": p_value}
     told = f"{own['candidate']:.3f} against {own['champion']:.3f}, p = {p_value:.3g}"
-    return Check(name, own["difference"] >= -fall or p_value > LIKELY, told, own)
+    likely = p_value <= LIKELY and np.sum(votes < 0) > np.sum(votes > 0)
+    return Check(name, own["difference"] >= -fall or not likely, told, own)
 
 
 def above(name: str, columns: Columns, statistic: Statistic, chance: float, least: float, *, carries: bool) -> Check:

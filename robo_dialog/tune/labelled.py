@@ -133,7 +133,10 @@ def _own_thresholds(
 ) -> tuple[dict[str, float], NDArray[np.bool_]]:
     """Thresholds of instructions, then of families without these, and which episodes (E,) are left."""
     own, left = {}, np.ones(len(episodes), np.bool_)
-    for name, rows in sorted(tasks_of(episodes).items(), key=lambda one: len(one[1])):
+    tasks = tasks_of(episodes)
+    # a family that has a single instruction so far comes before that one, and serves those to come, too
+    for name in sorted(tasks, key=lambda one: (len(tasks[one]), "_" not in one.split(), one)):
+        rows = tasks[name]
         some = np.array(rows)[left[rows]]
         found = precision_threshold(labels[some], probabilities[some], precision)
         if found is not None:
