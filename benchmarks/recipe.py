@@ -39,6 +39,7 @@ from robo_dialog.play.settings import Mix, Pairing, Settings
 from robo_dialog.tune.examples import Example, examples_of
 from robo_episodes.commands import Ingest
 from robo_episodes.pool import FramePool, write_json
+from self_improvement import runs
 
 RUNS = Path(__file__).parent / "results" / "recipe.jsonl"
 NOTES = {
@@ -118,7 +119,7 @@ def main(options: Options) -> None:
     for seed in options.seeds:
         lab = Lab(options.work, seed, options.episodes, options.judged, options.games)
         for name in options.variants:
-            if not any((one["variant"], one["seed"]) == (name, seed) and _enough(one, options) for one in runs()):
+            if not any((one["variant"], one["seed"]) == (name, seed) and _enough(one, options) for one in runs(RUNS)):
                 _one(lab, name, tune=options.tune)
     write_report()
 
@@ -203,16 +204,11 @@ def keeps(variant: Variant, dialog: Dialog) -> bool:
     return wanted and not (variant.spread and uninformative(dialog, variant.spread))
 
 
-def runs() -> Sequence[dict[str, Any]]:
-    """All runs so far."""
-    return [json.loads(line) for line in RUNS.read_text().splitlines()] if RUNS.exists() else []
-
-
 def write_report() -> None:
     """Write results/recipe.json and .md: means over the seeds that were tuned, or else over those that were not."""
     figures: dict[str, float] = {}
     for name in VARIANTS:
-        same = [one for one in runs() if one["variant"] == name]
+        same = [one for one in runs(RUNS) if one["variant"] == name]
         tuned = [one for one in same if "balanced_accuracy" in one] or same
         for key in ("kept", "answers", "right", "balanced_accuracy", "auroc", "state_accuracy", "source"):
             if tuned and key in tuned[0]:
@@ -228,7 +224,7 @@ def write_report() -> None:
 def _points(tuned: Sequence[Mapping[str, Any]]) -> Iterator[float]:
     """Balanced accuracy minus that of the recipe, wherever that was run on the same pool."""
     key = "balanced_accuracy"
-    whole = {(one["seed"], one["machine"]): one[key] for one in runs() if one["variant"] == "recipe" and key in one}
+    whole = {(one["seed"], one["machine"]): one[key] for one in runs(RUNS) if one["variant"] == "recipe" and key in one}
     for one in tuned:
         beside = whole.get((one["seed"], one["machine"]))
         if one["variant"] != "recipe" and key in one and beside is not None:

@@ -192,7 +192,7 @@ def test_what_a_candidate_was_trained_on_is_no_evidence(pool, run, tmp_path):
 
 def test_games_over_another_pool_are_refused(pool, run, tmp_path):
     other = write_pool(tmp_path / "other", drawn(20))
-    with pytest.raises(ConfigError, match=r"other: is not the pool of .*run, or was changed since; use --games-pool"):
+    with pytest.raises(ConfigError, match=r"other: is not the pool of this run, or was changed since; .* --games-pool"):
         Promote(bundle(tmp_path / "bundle"), tmp_path / "store", games=run, games_pool=other).run()
 
 

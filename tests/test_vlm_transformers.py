@@ -181,7 +181,7 @@ def test_a_processor_that_does_more_than_scale_colours_is_asked_for_every_image(
     assert form_of(encoded, (image,), object()) is None
 
 
-@pytest.mark.parametrize("device", ["nowhere", "cuda:7"])
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
 def test_a_device_that_cannot_be_used_is_named(device):
     with pytest.raises(ConfigError, match=f"--device {device}: cannot be used here"):
         TransformersVLM(embedded_model(), device=device)

@@ -41,15 +41,13 @@ class Filter:
     def run(self) -> int:
         """Judge, count, write."""
         from robo_dialog.play.filters import judged
-        from robo_dialog.play.moments import digest, read_moments
-        from robo_dialog.play.run_folder import DIALOGS, RUN, read_json
+        from robo_dialog.play.moments import read_moments
+        from robo_dialog.play.run_folder import DIALOGS, RUN, pool_of, read_json
         from robo_dialog.play.summary import summarise
-        from robo_episodes.pool import FramePool, write_json
+        from robo_episodes.pool import write_json
 
         begun = read_json(self.path / RUN)
-        pool = FramePool.open(self.pool or Path(begun["pool"]))
-        if digest(pool) != begun["pool_digest"]:
-            raise ConfigError(f"{pool.path}: is not the pool of this run, or was changed since; name it with --pool")
+        pool = pool_of(self.path, self.pool, "--pool")
         moments = read_moments(pool, begun["settings"]["cameras"])
         vocabulary = self._preparation().vocabulary(sorted({moment.instruction for moment in moments}))
         dialogs = list(judged(self._dialogs(self.path / DIALOGS), vocabulary, self.thresholds))

@@ -20,6 +20,8 @@ from typing import Any
 from robo_dialog.claims import claimed
 from robo_dialog.errors import ConfigError
 from robo_dialog.play.dialog import Dialog
+from robo_dialog.play.moments import digest
+from robo_episodes.pool import FramePool
 
 SCHEMA_VERSION = 1
 RUN, PREPARATION, DIALOGS, SUMMARY = "run.json", "preparation.json", "dialogs.jsonl", "summary.json"
@@ -69,6 +71,25 @@ def opened(path: Path, begun_with: Mapping[str, Any], batch: int) -> Iterator[Ru
     """
     with claimed(path, RUN, {"schema_version": SCHEMA_VERSION, **begun_with}, _FREE):
         yield RunFolder(path, batch)
+
+
+def pool_of(run: Path, moved: Path | None, option: str) -> FramePool:
+    """The pool that a run was played over.
+
+    Args:
+        run: folder of the run.
+        moved: where the pool is now; None: where it was.
+        option: of the command line that tells it.
+
+    Raises:
+        ConfigError: the folder is no run, or the pool another one.
+        PoolError: no pool is there.
+    """
+    begun = read_json(run / RUN)
+    pool = FramePool.open(moved or Path(begun["pool"]))
+    if digest(pool) != begun["pool_digest"]:
+        raise ConfigError(f"{pool.path}: is not the pool of this run, or was changed since; name it with {option}")
+    return pool
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_dialog.detect.calibration import Calibration
+from robo_dialog.detect.tasks import ANY
 from robo_dialog.errors import PoolError
 from robo_dialog.tune.calibrate import (
     LabelledEpisode,
@@ -135,7 +136,7 @@ def _own_thresholds(
     own, left = {}, np.ones(len(episodes), np.bool_)
     tasks = tasks_of(episodes)
     # a family that has a single instruction so far comes before that one, and serves those to come, too
-    for name in sorted(tasks, key=lambda one: (len(tasks[one]), "_" not in one.split(), one)):
+    for name in sorted(tasks, key=lambda one: (len(tasks[one]), ANY not in one.split(), one)):
         rows = tasks[name]
         some = np.array(rows)[left[rows]]
         found = precision_threshold(labels[some], probabilities[some], precision)

@@ -85,11 +85,10 @@ class Promote:
         if decision.promoted:
             store.publish(self.candidate)
         self._write(file, found)
-        if decision.promoted and (now := store.pointers().champion) != champion:
-            # The candidate was not compared with that one.
-            self._write(file, {**found, "promoted": False, "reason": f"{now} has become champion meanwhile"})
-            raise StoreError(f"{self.store}: its champion has become {now} meanwhile; run the same command again")
         if decision.promoted:
+            if (now := store.pointers().champion) != champion:  # with which the candidate was not compared
+                self._write(file, {**found, "promoted": False, "reason": f"{now} has become champion meanwhile"})
+                raise StoreError(f"{self.store}: its champion has become {now} meanwhile; run the same command again")
             store.promote(version)
         self._print(found, decision.checks)
         return 0 if decision.promoted else KEPT
@@ -111,21 +110,16 @@ class Promote:
 
     def _read_games(self, candidate: Manifest) -> Games | None:
         from robo_dialog.play.dialog import dialogs_digest
-        from robo_dialog.play.moments import digest
-        from robo_dialog.play.run_folder import DIALOGS, RUN, read_json
+        from robo_dialog.play.run_folder import DIALOGS, pool_of
         from robo_dialog.tune.promotion import Games
         from robo_dialog.tune.replays import read_games
-        from robo_episodes.pool import FramePool
 
         if self.games is None:
             return None
-        begun, file = read_json(self.games / RUN), self.games / DIALOGS
+        file = self.games / DIALOGS
         dialogs = read_games(file, self.most_games)
         _require_unseen(file, dialogs_digest(file), candidate.lineage.dialogs_digest)
-        pool = FramePool.open(self.games_pool or Path(begun["pool"]))
-        if digest(pool) != begun["pool_digest"]:
-            raise ConfigError(f"{pool.path}: is not the pool of {self.games}, or was changed since; use --games-pool")
-        return Games(pool, dialogs)
+        return Games(pool_of(self.games, self.games_pool, "--games-pool"), dialogs)
 
     def _given(self) -> dict[str, object]:
         """What the decision was made on, as it was given."""

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from peft import LoraConfig, get_peft_model
 from transformers import EarlyStoppingCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from robo_dialog.errors import ConfigError
 from robo_dialog.tune.collate import Collator, Item
@@ -31,6 +32,7 @@ CHECKS = 10
 """Looks at what is held out, in one run."""
 TRIED = 64
 """Examples among which one with several conversations is looked for."""
+_CHECKPOINT = f"{PREFIX_CHECKPOINT_DIR}-"
 HELD_EXAMPLES = 128
 """Most examples that one look takes."""
 
@@ -205,8 +207,8 @@ def _items(examples: Sequence[Example], settings: TuneSettings) -> list[Item]:
 
 def _last_checkpoint(work: Path) -> str | None:
     """The last one that was written to its end: the Trainer writes its own state last."""
-    whole = [path for path in work.glob("checkpoint-*") if path.name[11:].isdecimal() and _is_whole(path)]
-    return str(max(whole, key=lambda path: int(path.name[11:]))) if whole else None
+    steps = [int(path.name.removeprefix(_CHECKPOINT)) for path in work.glob(f"{_CHECKPOINT}[0-9]*") if _is_whole(path)]
+    return str(work / f"{_CHECKPOINT}{max(steps)}") if steps else None
 
 
 def _is_whole(checkpoint: Path) -> bool:
